@@ -1,0 +1,40 @@
+"""The two errors that Limner raises on purpose, and the one handler that its scripts share."""
+
+import errno
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+
+class LimnerError(Exception):
+    """Something went wrong that one clear line explains. Exit code 1."""
+
+    exit_code = 1
+
+
+class UserError(LimnerError):
+    """The user's input is wrong; the line says what was got, what is allowed and what to do. Exit code 2."""
+
+    exit_code = 2
+
+
+def run_command(main: Callable[[], None]) -> NoReturn:
+    """Run a script's `main` and exit: 0 done, 2 wrong input, 1 anything else, 130 interrupted.
+
+    A LimnerError and a full disk become one line on stderr without a traceback; any other exception is a defect of ours
+    and keeps its traceback.
+    """
+    try:
+        main()
+    except LimnerError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        print(f"error: no space left for {error.filename or 'the output'}: free some and run again", file=sys.stderr)
+        sys.exit(1)
+    sys.exit(0)

@@ -1,0 +1,1 @@
+"""Metrics: iterables of images in, numbers out."""

@@ -1,0 +1,1 @@
+"""Generators and discriminators: hyper-parameters in, tensors out."""

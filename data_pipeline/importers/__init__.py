@@ -1,0 +1,1 @@
+"""Importers: a release as downloaded becomes one dataset directory."""

@@ -1,0 +1,1 @@
+"""Who runs where: one worker body under Ray Train, torchrun or plain processes."""
