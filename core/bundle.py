@@ -1,0 +1,123 @@
+"""The trained generator as users get it: a directory with generator.safetensors, config.json and a model card.
+
+Its bytes depend on the weights and the architecture only, so that equal weights are equal files.
+"""
+
+import dataclasses
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+from torch import Tensor, nn
+
+from core.config import Fit, UNetConfig
+from core.errors import UserError
+from core.networks.unet import UNet
+
+FORMAT = 1
+WEIGHTS, CONFIG, CARD = "generator.safetensors", "config.json", "README.md"
+
+
+@dataclass(frozen=True)
+class BundleConfig:
+    """All that rebuilds a generator and feeds it: the content of config.json."""
+
+    task: str
+    image_size: int
+    fit: Fit
+    """How a picture of another shape becomes a square input; what the training data was prepared with."""
+    styles: tuple[str, ...]
+    """Names of the styles that the generator was conditioned on, by number; empty if it was not."""
+    generator: UNetConfig
+
+
+def save_bundle(directory: Path, generator: nn.Module, config: BundleConfig) -> None:
+    """Write the bundle aside and put it in place of an older one; a reader never sees a half-written file set."""
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    aside = directory.with_name(f".{directory.name}.new")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in generator.state_dict().items()}
+    safetensors.torch.save_file(weights, aside / WEIGHTS)
+    text = json.dumps({"format": FORMAT, **dataclasses.asdict(config)}, indent=2, sort_keys=True)
+    (aside / CONFIG).write_text(text + "\n", encoding="utf-8")
+    (aside / CARD).write_text(_model_card(config, weights), encoding="utf-8")
+    old = directory.with_name(f".{directory.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if directory.exists():
+        directory.rename(old)
+    aside.rename(directory)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def load_bundle_config(directory: Path | str) -> BundleConfig:
+    """Read config.json; UserError where the directory is no bundle, or one of another format."""
+    path = Path(directory) / CONFIG
+    if not path.is_file() or not (Path(directory) / WEIGHTS).is_file():
+        raise UserError(
+            f"{directory}: not a model bundle (no {CONFIG} and {WEIGHTS}): give the model/ directory of a finished run"
+        )
+    try:
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        found = values.pop("format", None)
+        if found != FORMAT:
+            raise UserError(f"{path}: bundle format {found}, this version reads format {FORMAT}: export the model again")
+        generator = UNetConfig(**values.pop("generator"))
+        return BundleConfig(generator=generator, styles=tuple(values.pop("styles")), **values)
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{path}: damaged bundle config ({error}): export the model again") from error
+
+
+def load_generator(directory: Path | str) -> nn.Module:
+    """The generator of a bundle: fp32, on the CPU, in eval mode, without gradients; NCHW float in [-1, 1].
+
+    The architecture comes from config.json alone; weights must match it exactly.
+    """
+    config = load_bundle_config(directory)
+    generator = build_generator(config)
+    path = Path(directory) / WEIGHTS
+    try:
+        generator.load_state_dict(safetensors.torch.load_file(path), strict=True)
+    except (safetensors.SafetensorError, RuntimeError, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path}: damaged or foreign weights ({reason}): copy or export the bundle again") from error
+    return generator.eval().requires_grad_(False)
+
+
+def build_generator(config: BundleConfig) -> nn.Module:
+    """The generator that a bundle's config describes; its weights are arbitrary until some are loaded."""
+    return UNet(config.generator)
+
+
+def _model_card(config: BundleConfig, weights: dict[str, Tensor]) -> str:
+    millions = sum(tensor.numel() for name, tensor in weights.items() if "num_batches" not in name) / 1e6
+    size = config.image_size
+    styles = f" Styles, by number: {', '.join(config.styles)}." if config.styles else ""
+    return f"""# Limner {config.task} generator
+
+{millions:.2f} M values in fp32. In: an RGB portrait photo, (N, 3, {size}, {size}) float in [-1, 1], brought to a square by
+`{config.fit}`. Out: its pencil sketch in the same format.{styles}
+
+    from core.bundle import load_generator
+    generator = load_generator("this directory")
+
+or `python scripts/translate.py --model THIS_DIRECTORY photo.jpg --out out/`. Architecture: config.json; weights:
+generator.safetensors. Trained on portraits: other subjects give poor sketches, and faces unlike those of the training
+data are drawn less well. Mind the licence of the data it was trained on before you pass it on.
+"""
+
+
+def bundle_hash(directory: Path | str) -> str:
+    """SHA-256 over the bundle's config and weights, in hexadecimal: names the generator that an engine was made from."""
+    digest = hashlib.sha256()
+    for name in (CONFIG, WEIGHTS):
+        with (Path(directory) / name).open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+

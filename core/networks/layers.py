@@ -1,0 +1,38 @@
+"""Layers that the networks share: normalisation by name, and doubling of the resolution."""
+
+import torch
+from torch import Tensor, nn
+
+from core.config import Norm, Upsample
+
+
+def norm_layer(norm: Norm, channels: int) -> nn.Module:
+    """The normalisation after a convolution with `channels` outputs; identity for "none".
+
+    "instance" has affine weights and keeps no running statistics, so training and inference compute the same; it equals
+    batch normalisation by batch statistics at batch size 1, which is how pix2pix's authors run their networks.
+    """
+    if norm == "instance":
+        return nn.InstanceNorm2d(channels, affine=True)
+    if norm == "batch":
+        return nn.BatchNorm2d(channels)
+    return nn.Identity()
+
+
+def upsample_layer(upsample: Upsample, in_channels: int, out_channels: int, bias: bool) -> nn.Module:
+    """(N, in_channels, H, W) -> (N, out_channels, 2H, 2W).
+
+    "transpose" is the paper's 4x4 transposed convolution; "resize" is free of its checkerboard (Odena et al. 2016).
+    """
+    if upsample == "transpose":
+        return nn.ConvTranspose2d(in_channels, out_channels, kernel_size=4, stride=2, padding=1, bias=bias)
+    return nn.Sequential(
+        nn.Upsample(scale_factor=2, mode="nearest"),
+        nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1, bias=bias),
+    )
+
+
+def style_maps(style: Tensor, styles: int, like: Tensor) -> Tensor:
+    """(N,) int64 style numbers -> (N, styles, H, W) one-hot maps of the size and dtype of `like` (N, C, H, W)."""
+    one_hot = (style[:, None] == torch.arange(styles, device=style.device)).to(like.dtype)
+    return one_hot[:, :, None, None].expand(-1, -1, like.shape[2], like.shape[3])
