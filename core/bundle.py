@@ -66,7 +66,9 @@ def load_bundle_config(directory: Path | str) -> BundleConfig:
         values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         found = values.pop("format", None)
         if found != FORMAT:
-            raise UserError(f"{path}: bundle format {found}, this version reads format {FORMAT}: export the model again")
+            raise UserError(
+                f"{path}: bundle format {found}, this version reads format {FORMAT}: export the model again"
+            )
         generator = UNetConfig(**values.pop("generator"))
         return BundleConfig(generator=generator, styles=tuple(values.pop("styles")), **values)
     except (ValueError, TypeError, KeyError) as error:
@@ -100,8 +102,8 @@ def _model_card(config: BundleConfig, weights: dict[str, Tensor]) -> str:
     styles = f" Styles, by number: {', '.join(config.styles)}." if config.styles else ""
     return f"""# Limner {config.task} generator
 
-{millions:.2f} M values in fp32. In: an RGB portrait photo, (N, 3, {size}, {size}) float in [-1, 1], brought to a square by
-`{config.fit}`. Out: its pencil sketch in the same format.{styles}
+{millions:.2f} M values in fp32. In: an RGB portrait photo, (N, 3, {size}, {size}) float in [-1, 1], brought to a
+square by `{config.fit}`. Out: its pencil sketch in the same format.{styles}
 
     from core.bundle import load_generator
     generator = load_generator("this directory")
@@ -113,11 +115,10 @@ data are drawn less well. Mind the licence of the data it was trained on before 
 
 
 def bundle_hash(directory: Path | str) -> str:
-    """SHA-256 over the bundle's config and weights, in hexadecimal: names the generator that an engine was made from."""
+    """SHA-256 over config and weights, in hexadecimal: names the generator that an engine was made from."""
     digest = hashlib.sha256()
     for name in (CONFIG, WEIGHTS):
         with (Path(directory) / name).open("rb") as file:
             while block := file.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()
-

@@ -44,7 +44,7 @@ class UNetConfig:
     dropout: float = 0.0
     """Probability in the three inner decoder blocks while training; off at inference."""
     upsample: Upsample = "transpose"
-    """transpose: 4x4 transposed convolutions (the paper's); resize: nearest-neighbour doubling and a 3x3 convolution."""
+    """transpose: 4x4 transposed convolutions (the paper's); resize: doubling by nearest neighbour, then 3x3."""
     styles: int = 0
     """Number of one-hot style maps joined to the input; 0: unconditioned."""
 
