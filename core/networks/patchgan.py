@@ -1,9 +1,10 @@
 """The PatchGAN discriminator of pix2pix (Isola et al. 2017, section 6.1.2)."""
 
+import torch
 from torch import Tensor, nn
 
 from core.config import PatchGANConfig
-from core.networks.layers import norm_layer
+from core.networks.layers import norm_layer, style_maps
 
 
 class PatchGAN(nn.Module):
@@ -13,20 +14,31 @@ class PatchGAN(nn.Module):
     Logits, not probabilities: the loss applies the sigmoid (losses.py).
     """
 
-    def __init__(self, config: PatchGANConfig, in_channels: int) -> None:
+    def __init__(self, config: PatchGANConfig, in_channels: int = 6, styles: int = 0) -> None:
+        """in_channels: of photo and sketch together; styles: number of one-hot style maps joined to them, 0: none."""
         super().__init__()
-        layers: list[nn.Module] = [nn.Conv2d(in_channels, config.width, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+        self.styles = styles
         channels = config.width
+        layers: list[nn.Module] = [nn.Conv2d(in_channels + styles, channels, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
         for level in range(1, config.layers + 1):
             inputs, channels = channels, config.width * min(2**level, 8)
             stride = 2 if level < config.layers else 1
-            layers.append(nn.Conv2d(inputs, channels, 4, stride=stride, padding=1, bias=config.norm == "none"))
-            layers.append(norm_layer(config.norm, channels))
-            layers.append(nn.LeakyReLU(0.2))
+            layers += [
+                nn.Conv2d(inputs, channels, 4, stride=stride, padding=1, bias=config.norm == "none"),
+                norm_layer(config.norm, channels),
+                nn.LeakyReLU(0.2),
+            ]
         layers.append(nn.Conv2d(channels, 1, 4, stride=1, padding=1))
         self.layers = nn.Sequential(*layers)
 
-    def forward(self, pair: Tensor) -> Tensor:
-        """(N, in_channels, H, W) in [-1, 1] -> logits (N, 1, H', W'); 30x30 for 256x256 and 3 layers."""
-        logits: Tensor = self.layers(pair)
+    def forward(self, photo: Tensor, sketch: Tensor, style: Tensor | None = None) -> Tensor:
+        """Photo and sketch (N, C, H, W) in [-1, 1] -> logits (N, 1, H', W'); 30x30 for 256x256 and 3 layers.
+
+        style: (N,) int64, read only if the network was built for styles.
+        """
+        pair = [photo, sketch]
+        if self.styles:
+            assert style is not None
+            pair.append(style_maps(style, self.styles, photo))
+        logits: Tensor = self.layers(torch.cat(pair, dim=1))
         return logits
