@@ -1,0 +1,145 @@
+"""The slow, plain loader (OpenCV): DALI's oracle in tests and the way on platforms without DALI."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from core.errors import UserError
+from core.images import Batch, Uint8Image, from_uint8
+from data_pipeline.index import Record
+from data_pipeline.stream import Augmentation, LoaderSpec
+
+_ENDS = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND\xaeB`\x82"}  # how a whole JPEG (ITU-T T.81 B.1.1.3) and PNG end
+_BATCHES_AHEAD = 2
+
+
+def read_encoded(root: Path, name: str) -> npt.NDArray[np.uint8]:
+    """The bytes of an image file of a data set, checked to be there to the end: (bytes,) uint8.
+
+    Decoders fill up a truncated JPEG with grey and say nothing. Raises UserError for a missing or truncated file.
+    """
+    path = root / name
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise _unusable(path, "missing image") from None
+    if data[:2] not in _ENDS:
+        raise _unusable(path, "not a JPEG or PNG image" if data else "empty image")
+    if not data.endswith(_ENDS[data[:2]]):
+        raise _unusable(path, "truncated image")
+    return np.frombuffer(data, np.uint8)
+
+
+def read_image(root: Path, name: str) -> Uint8Image:
+    """An image of a data set, (H, W, 3) uint8 RGB. Raises UserError for one that is missing or damaged."""
+    image = cv2.imdecode(read_encoded(root, name), cv2.IMREAD_COLOR_RGB)
+    if image is None:
+        raise _unusable(root / name, "damaged image")
+    return np.asarray(image, np.uint8)
+
+
+def _unusable(path: Path, what: str) -> UserError:
+    return UserError(f"{path}: {what}; prepare the data set again with scripts/prepare_data.py")
+
+
+@lru_cache(maxsize=4)
+def _resampling(size: int, target: int) -> npt.NDArray[np.float32]:
+    """(target, size) weights of linear interpolation; in shrinking the filter is as wide as a target pixel.
+
+    Edge pixels go on outside the image. This is DALI's resize with INTERP_LINEAR and antialiasing.
+    """
+    step = size / target
+    radius = max(step, 1.0)
+    reach = int(np.ceil(radius))
+    centres = (np.arange(target) + 0.5) * step - 0.5
+    places = np.arange(-reach, size + reach)
+    weights = np.maximum(0.0, 1.0 - np.abs(places - centres[:, None]) / radius)
+    weights /= weights.sum(axis=1, keepdims=True)
+    inside = weights[:, reach:-reach].copy()
+    inside[:, 0] += weights[:, :reach].sum(axis=1)
+    inside[:, -1] += weights[:, -reach:].sum(axis=1)
+    return inside.astype(np.float32)
+
+
+def resize(image: Uint8Image, size: int) -> Uint8Image:
+    """(H, W, 3) uint8 -> (size, size, 3) uint8, by antialiased linear interpolation; as it is where it fits already."""
+    height, width = image.shape[:2]
+    if (height, width) == (size, size):
+        return image
+    rows, columns = _resampling(height, size), _resampling(width, size)
+    resized: npt.NDArray[np.float32] = np.einsum(
+        "yh,hwc,xw->yxc", rows, image.astype(np.float32), columns, optimize=True
+    )
+    return resized.round().astype(np.uint8)
+
+
+def augment(image: Uint8Image, change: Augmentation, spec: LoaderSpec, is_photo: bool) -> Uint8Image:
+    """(load_size, load_size, 3) uint8 -> (image_size, image_size, 3) uint8, changed as `spec` asks."""
+    if spec.warps:
+        matrix = change.warp()
+        matrix[:, 2] += matrix[:, :2] @ [0.5, 0.5] - 0.5  # OpenCV's pixel i is centred on i, ours on i + 1/2
+        size = (change.load_size, change.load_size)
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        image = np.asarray(cv2.warpAffine(image, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+    image = image[change.y : change.y + spec.image_size, change.x : change.x + spec.image_size]
+    if is_photo and spec.augment.colour:
+        image = np.asarray(cv2.transform(image, change.colour()), np.uint8)
+    return image[:, ::-1] if change.mirror else image
+
+
+def open_reference(spec: LoaderSpec) -> Iterator[Batch]:
+    """The batches of `spec`, endlessly, prepared ahead of their use by `spec.threads` threads."""
+    load_size = spec.augment.resolved_load_size(spec.image_size)
+    cache: dict[str, Uint8Image] = {}
+
+    def load(name: str) -> Uint8Image:
+        if name in cache:
+            return cache[name]
+        image = resize(read_image(spec.root, name), load_size)
+        if spec.cache:
+            cache[name] = image
+        return image
+
+    def prepare(position: int) -> list[Uint8Image]:
+        change = spec.augmentation_at(position)
+        names = spec.files_at(position)
+        return [augment(load(name), change, spec, is_photo=not order) for order, name in enumerate(names)]
+
+    with ThreadPoolExecutor(spec.threads, thread_name_prefix="loader") as pool:
+        ahead: deque[tuple[range, list[Future[list[Uint8Image]]]]] = deque()
+        for positions in spec.batches():
+            ahead.append((positions, [pool.submit(prepare, position) for position in positions]))
+            if len(ahead) > _BATCHES_AHEAD:
+                positions, futures = ahead.popleft()
+                samples = [future.result() for future in futures]
+                yield spec.batch(positions, [from_uint8(np.stack(images)) for images in zip(*samples, strict=True)])
+
+
+def read_pairs(root: Path, records: Sequence[Record], size: int, batch_size: int) -> Iterator[Batch]:
+    """Images as they are, once each and in order, for evaluation and sample grids; the last batch may be smaller.
+
+    Resized to (size, size) by area in shrinking and cubic in enlarging, as prepared data sets are. Positions count from
+    0; sketch is None where any record of the split has none.
+    """
+
+    def load(name: str) -> Uint8Image:
+        image = read_image(root, name)
+        interpolation = cv2.INTER_AREA if size < len(image) else cv2.INTER_CUBIC
+        return np.asarray(cv2.resize(image, (size, size), interpolation=interpolation), np.uint8)
+
+    for first in range(0, len(records), batch_size):
+        chosen = records[first : first + batch_size]
+        sketches = [load(record.sketch) for record in chosen if record.sketch is not None]
+        yield Batch(
+            photo=from_uint8(np.stack([load(record.photo) for record in chosen])),
+            sketch=from_uint8(np.stack(sketches)) if len(sketches) == len(chosen) else None,
+            style=torch.tensor([record.style for record in chosen]),
+            position=torch.arange(first, first + len(chosen)),
+        )
