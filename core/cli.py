@@ -4,7 +4,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import redirect_stderr
+from contextlib import redirect_stderr, redirect_stdout
 from typing import Any, TypeVar, overload
 from unittest.mock import patch
 
@@ -33,31 +33,31 @@ def parse(kind: Any, args: Sequence[str] | None = None, default: Any = None) -> 
     """
     given = list(sys.argv[1:] if args is None else args)
     options = {} if default is None else {"default": default}
-    asks_for_help = not {"-h", "--help"}.isdisjoint(given)
-    unbroken = {} if asks_for_help else {"COLUMNS": "100000"}  # tyro breaks its lines to the terminal's width
-    said = io.StringIO()
+    if not {"-h", "--help"}.isdisjoint(given):
+        return tyro.cli(kind, args=given, **options)
+    said = io.StringIO()  # no terminal: neither colours nor box-drawing characters, and no width to break lines to
     try:
-        with redirect_stderr(said), patch.dict(os.environ, unbroken):
+        with redirect_stdout(said), redirect_stderr(said), patch.dict(os.environ, COLUMNS="100000"):
             value = tyro.cli(kind, args=given, **options)
     except SystemExit as end:
-        if not end.code:
-            raise
-        raise UserError(_one_line(said.getvalue())) from None
+        if end.code:
+            raise UserError(_one_line(said.getvalue())) from None
+        sys.stdout.write(said.getvalue())
+        raise
     sys.stderr.write(said.getvalue())
     return value
 
 
-def _one_line(box: str) -> str:
-    """What the paragraphs of tyro's error box say, without its frame and its copies of the help text."""
-    rows = [row.strip("│ ") for row in box.splitlines()[1:-1]]
-    paragraphs = [[]] if rows else [[box]]
-    for row in rows:
-        if row.startswith("──"):
+def _one_line(report: str) -> str:
+    """What tyro's error report says under its title, without the copies of the help text."""
+    paragraphs: list[list[str]] = [[]]
+    for row in map(str.strip, report.splitlines()[1:]):
+        if row and set(row) == {"-"}:
             paragraphs.append([])
         elif row:
             paragraphs[-1].append(row)
     said = []
-    for first, *rest in paragraphs:
+    for first, *rest in filter(None, paragraphs):
         if first.startswith("Perhaps you meant"):
             options = dict.fromkeys(row.split()[0] for row in rest if row.startswith("--"))
             said.append(f"perhaps you meant {' or '.join(options)}")
