@@ -1,0 +1,78 @@
+"""A whole run as one value: what is trained, on which data, where; its config.json, and what may change on resume."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.checkpoint import list_checkpoints
+from core.config import LaunchConfig, TrainConfig, to_dict
+from core.errors import UserError
+from core.stats import flatten
+
+CONFIG = "config.json"
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """Resolved once by the script; workers read nothing else. Paths are absolute: workers run elsewhere."""
+
+    task: str
+    preset: str
+    config: TrainConfig
+    launch: LaunchConfig
+    run: Path
+    data: Path
+    data_hash: str
+    """Content hash of the dataset, which names it wherever it lies."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of config.json."""
+        return {
+            "task": self.task,
+            "preset": self.preset,
+            "config": to_dict(self.config),
+            "launch": to_dict(self.launch),
+            "data_hash": self.data_hash,
+        }
+
+
+def claim_run(spec: RunSpec) -> bool:
+    """Take the run directory for `spec`: write config.json, or check that the one there allows to go on.
+
+    Returns whether there is a checkpoint to go on from. UserError, with nothing written, if the directory belongs to
+    another config, is something else, or has a checkpoint under `--resume never`.
+    """
+    path = spec.run / CONFIG
+    if path.exists():
+        _check_same(spec, path)
+    elif spec.run.exists() and any(spec.run.iterdir()):
+        raise UserError(f"{spec.run}: exists and is no run directory (no {CONFIG}): give another --run")
+    resuming = bool(list_checkpoints(spec.run / "checkpoints"))
+    if resuming and spec.launch.resume == "never":
+        raise UserError(f"{spec.run}: has checkpoints and --resume is never: give another --run, or --resume auto")
+    spec.run.mkdir(parents=True, exist_ok=True)
+    aside = path.with_suffix(".new")
+    aside.write_text(json.dumps(spec.to_json(), indent=2) + "\n", encoding="utf-8")
+    aside.replace(path)
+    return resuming
+
+
+def _check_same(spec: RunSpec, path: Path) -> None:
+    """UserError naming the first field that differs and may not; `launch` and the data's place may."""
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+        old, new = flatten(before["config"]), flatten(to_dict(spec.config))
+        old |= {"task": before["task"], "the dataset's content": before["data_hash"]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: damaged ({error}): give another --run") from error
+    new |= {"task": spec.task, "the dataset's content": spec.data_hash}
+    free = {"data"} if spec.config.optimizer.lr_decay_epochs else {"data", "epochs"}
+    for name in sorted(old.keys() | new.keys()):
+        if name in free or old.get(name) == new.get(name):
+            continue
+        why = "the learning rate's decay depends on it; " if name == "epochs" else ""
+        raise UserError(
+            f"{spec.run}: was started with {name} {old.get(name)!r}, not {new.get(name)!r}: {why}"
+            "use the same value to go on, or another --run to start anew"
+        )

@@ -1,0 +1,90 @@
+"""Progress for people: a bar on a terminal, plain lines in a log."""
+
+import logging
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import TimeRemainingColumn as Eta
+
+from core.loop import Progress as RunProgress
+
+LINE_SECONDS = 10.0
+"""Least time between two progress lines where there is no terminal."""
+
+
+class Display:
+    """Shows a run's progress and its log lines while it is entered."""
+
+    def __init__(self) -> None:
+        self._console = Console()
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("images"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            Eta(),
+            TextColumn("{task.fields[figures]}"),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._task: TaskID | None = None
+        self._started: tuple[float, int] | None = None
+        self._said = 0.0
+        self._handler = (
+            RichHandler(console=self._console, show_path=False, show_time=False, show_level=False)
+            if self._console.is_terminal
+            else logging.StreamHandler()
+        )
+
+    def __enter__(self) -> "Display":
+        logger = logging.getLogger("limner")
+        logger.setLevel(logging.INFO)
+        logger.addHandler(self._handler)
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+        logging.getLogger("limner").removeHandler(self._handler)
+
+    def show(self, progress: RunProgress) -> None:
+        """Take in where the run is now."""
+        figures = "  ".join(
+            f"{label} {progress.values[name]:{style}}"
+            for label, name, style in (
+                ("L1", "loss/l1", ".3f"),
+                ("D", "loss/discriminator", ".3f"),
+                ("G", "loss/generator", ".2f"),
+                ("images/s", "images_per_s", ".1f"),
+            )
+            if name in progress.values
+        )
+        now = time.monotonic()
+        self._started = self._started or (now, progress.seen_images)
+        if self._console.is_terminal:
+            if self._task is None:
+                self._task = self._bar.add_task("", total=progress.total_images, figures="")
+            description = f"epoch {progress.epoch:.1f}"
+            self._bar.update(self._task, completed=progress.seen_images, description=description, figures=figures)
+        elif now - self._said >= LINE_SECONDS or progress.seen_images >= progress.total_images:
+            self._said = now
+            left = self._seconds_left(progress, now)
+            print(
+                f"epoch {progress.epoch:.1f}  {progress.seen_images}/{progress.total_images} images  {figures}{left}",
+                flush=True,
+            )
+
+    def _seconds_left(self, progress: RunProgress, now: float) -> str:
+        assert self._started is not None
+        since, first = self._started
+        done = progress.seen_images - first
+        if done == 0 or progress.seen_images >= progress.total_images:
+            return ""
+        return f"  about {(now - since) / done * (progress.total_images - progress.seen_images):.0f} s left"

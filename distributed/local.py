@@ -1,0 +1,134 @@
+"""Workers as plain processes of this machine, or as those that torchrun has started."""
+
+import os
+import signal
+import socket
+import threading
+from multiprocessing.queues import SimpleQueue
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from core.config import LaunchConfig
+from core.errors import LimnerError
+from core.spec import RunSpec, claim_run
+from distributed.context import WorkerContext
+from distributed.display import Display
+from distributed.worker import run_worker
+
+
+def launch(spec: RunSpec) -> bool:
+    """Train with `--launcher local`; False if a stop was requested and the state is saved.
+
+    One worker runs in this process; several are spawned; under torchrun this process is one of its workers.
+    """
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        return _run_under_torchrun(spec)
+    claim_run(spec)
+    if spec.launch.workers == 1:
+        return _run(spec, 0, 1)
+    return _spawn(spec)
+
+
+def worker_threads(launch: LaunchConfig, workers_here: int) -> int:
+    """CPU threads of each of the workers on this machine."""
+    return launch.cpus_per_worker or max(1, (os.cpu_count() or 1) // workers_here)
+
+
+def _run_under_torchrun(spec: RunSpec) -> bool:
+    rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    if rank == 0:
+        claim_run(spec)
+    _join_group("env://", rank, world, spec.launch)
+    try:
+        return _run(spec, rank, world, int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"]))
+    finally:
+        dist.destroy_process_group()
+
+
+def _run(spec: RunSpec, rank: int, world: int, local_rank: int = 0, local_world: int = 1) -> bool:
+    stop = threading.Event()
+    previous = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+    device = _device(spec.launch, local_rank)
+    try:
+        if rank > 0:
+            return run_worker(spec, _context(spec, rank, world, device, local_world, stop, lambda _: None))
+        with Display() as display:
+            return run_worker(spec, _context(spec, rank, world, device, local_world, stop, display.show))
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _context(
+    spec: RunSpec, rank: int, world: int, device: torch.device, local_world: int, stop: threading.Event, post: Any
+) -> WorkerContext:
+    return WorkerContext(rank, world, device, worker_threads(spec.launch, local_world), stop, post)
+
+
+def _device(launch: LaunchConfig, local_rank: int) -> torch.device:
+    if launch.gpus_per_worker == 0.0 or not torch.cuda.is_available():
+        return torch.device("cpu")
+    device = torch.device("cuda", local_rank % torch.cuda.device_count())
+    torch.cuda.set_device(device)
+    return device
+
+
+def _join_group(address: str, rank: int, world: int, launch: LaunchConfig) -> None:
+    on_gpu = launch.gpus_per_worker > 0.0 and torch.cuda.is_available()
+    # NCCL refuses two ranks on one GPU; gloo carries CUDA tensors too, more slowly.
+    nccl = on_gpu and dist.is_nccl_available() and torch.cuda.device_count() >= world
+    dist.init_process_group("nccl" if nccl else "gloo", init_method=address, rank=rank, world_size=world)
+
+
+def _spawn(spec: RunSpec) -> bool:
+    """Start the workers, pass signals on to them, and bring their outcome or their error here."""
+    context = mp.get_context("spawn")
+    outcomes: SimpleQueue[tuple[str, Any]] = context.SimpleQueue()
+    address = f"tcp://127.0.0.1:{_free_port()}"
+    workers = mp.start_processes(
+        _spawned, args=(spec, address, outcomes), nprocs=spec.launch.workers, join=False, start_method="spawn"
+    )
+    assert workers is not None
+
+    def pass_on(number: int, _frame: Any) -> None:
+        for process in workers.processes:
+            if process.pid is not None and process.is_alive():
+                os.kill(process.pid, signal.SIGTERM)
+
+    previous = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        while not workers.join():
+            pass
+    except mp.ProcessExitedException:
+        if outcomes.empty():
+            raise LimnerError("a worker process died: run the same command again to go on") from None
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    kind, value = outcomes.get()
+    if kind == "error":
+        raise value
+    return bool(value)
+
+
+def _spawned(rank: int, spec: RunSpec, address: str, outcomes: "SimpleQueue[tuple[str, Any]]") -> None:
+    world = spec.launch.workers
+    _join_group(address, rank, world, spec.launch)
+    try:
+        finished = _run(spec, rank, world, rank, world)
+    except LimnerError as error:
+        outcomes.put(("error", error))
+        raise SystemExit(1) from None
+    if rank == 0:
+        outcomes.put(("finished", finished))
+    dist.destroy_process_group()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+

@@ -1,0 +1,206 @@
+"""Workers as Ray Train starts them, on this machine or on a cluster; lost ones are started again."""
+
+import logging
+import os
+import signal
+import threading
+import uuid
+from typing import Any
+
+import ray
+import ray.exceptions
+import ray.train
+import ray.train.torch
+from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer
+
+from core.config import LaunchConfig, require
+from core.errors import LimnerError
+from core.loop import Progress
+from core.spec import RunSpec, claim_run
+from distributed.context import WorkerContext
+from distributed.display import Display
+from distributed.worker import run_worker
+
+POLL_SECONDS = 0.3
+"""Time between two exchanges of the driver or a worker with the bridge."""
+
+
+class Bridge:
+    """An actor between driver and workers: progress and lines go one way, the request to stop the other."""
+
+    def __init__(self) -> None:
+        self._stop = False
+        self._progress: Progress | None = None
+        self._lines: list[str] = []
+        self._outcome: bool | LimnerError | None = None
+
+    def request_stop(self) -> None:
+        """Ask the workers to save and end."""
+        self._stop = True
+
+    def tell(self, progress: Progress | None, lines: list[str], outcome: bool | LimnerError | None) -> bool:
+        """A worker's news; returns whether to stop."""
+        self._progress = progress or self._progress
+        self._lines += lines
+        if outcome is not None and not isinstance(self._outcome, LimnerError):
+            self._outcome = outcome
+        return self._stop
+
+    def hear(self) -> tuple[Progress | None, list[str], bool | LimnerError | None]:
+        """The driver's look at the news since its last."""
+        lines, self._lines = self._lines, []
+        return self._progress, lines, self._outcome
+
+
+class Line(logging.Handler):
+    """A worker's end of the bridge: a thread that carries its news, so that training never waits for the network."""
+
+    def __init__(self, bridge: Any, stop: threading.Event) -> None:
+        super().__init__()
+        self._bridge = bridge
+        self._stop = stop
+        self._progress: Progress | None = None
+        self._lines: list[str] = []
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._carry, daemon=True)
+        self._thread.start()
+
+    def post(self, progress: Progress) -> None:
+        """Take progress for the next exchange."""
+        self._progress = progress
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take a log line for the next exchange."""
+        self._lines.append(self.format(record))
+
+    def end(self, outcome: bool | LimnerError | None) -> None:
+        """Carry the rest and the outcome, and end."""
+        self._closing.set()
+        self._thread.join()
+        self._exchange(outcome)
+
+    def _carry(self) -> None:
+        while not self._closing.wait(POLL_SECONDS):
+            self._exchange(None)
+
+    def _exchange(self, outcome: bool | LimnerError | None) -> None:
+        lines, self._lines = self._lines, []
+        if ray.get(self._bridge.tell.remote(self._progress, lines, outcome)):
+            self._stop.set()
+
+
+def launch(spec: RunSpec) -> bool:
+    """Train with `--launcher ray`; False if a stop was requested and the state is saved.
+
+    fit() runs in a thread of its own: there it leaves the signals alone, which in the main thread it would take to
+    abort without saving. SIGTERM and Ctrl-C reach the workers over the bridge.
+    """
+    claim_run(spec)
+    owned = not ray.is_initialized()
+    if owned:
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+    try:
+        scaling = _scaling(spec.launch)
+        bridge = ray.remote(num_cpus=0)(Bridge).remote()
+        trainer = TorchTrainer(
+            _train,
+            train_loop_config={"spec": spec, "bridge": bridge},
+            scaling_config=scaling,
+            run_config=RunConfig(
+                name=f"limner-{uuid.uuid4().hex[:12]}",
+                storage_path=str(spec.run / "ray"),
+                failure_config=FailureConfig(max_failures=spec.launch.retries),
+            ),
+        )
+        return _follow(trainer, bridge)
+    finally:
+        if owned:
+            ray.shutdown()
+
+
+def _follow(trainer: TorchTrainer, bridge: Any) -> bool:
+    failures: list[BaseException] = []
+
+    def fit() -> None:
+        try:
+            trainer.fit()
+        except BaseException as error:
+            failures.append(error)
+
+    def request_stop(number: int, _frame: Any) -> None:
+        bridge.request_stop.remote()
+
+    fitting = threading.Thread(target=fit, daemon=True)
+    previous = {number: signal.signal(number, request_stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        with Display() as display:
+            fitting.start()
+            running, outcome = True, None
+            while running and not isinstance(outcome, LimnerError):
+                fitting.join(POLL_SECONDS)
+                running = fitting.is_alive()  # looked at before the news, so that the last of it is heard
+                progress, lines, outcome = ray.get(bridge.hear.remote())
+                for line in lines:
+                    logging.getLogger("limner").info(line)
+                if progress is not None:
+                    display.show(progress)
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    if isinstance(outcome, LimnerError):
+        raise outcome
+    if failures:
+        raise LimnerError(f"training failed: {failures[0]}\nrun the same command again to go on") from failures[0]
+    return bool(outcome)
+
+
+def _train(config: dict[str, Any]) -> None:
+    """The body that Ray Train runs in every worker process."""
+    spec: RunSpec = config["spec"]
+    train = ray.train.get_context()
+    stop = threading.Event()
+    line = Line(config["bridge"], stop)
+    logger = logging.getLogger("limner")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(line)
+    outcome: bool | LimnerError | None = None
+    try:
+        context = WorkerContext(
+            rank=train.get_world_rank(),
+            world=train.get_world_size(),
+            device=ray.train.torch.get_device(),
+            threads=spec.launch.cpus_per_worker or max(1, (os.cpu_count() or 1) // train.get_local_world_size()),
+            stop=stop,
+            post=line.post,
+        )
+        finished = run_worker(spec, context)
+        outcome = finished if context.rank == 0 else None
+    except LimnerError as error:  # no retry would mend it: the driver ends the job when it hears
+        outcome = error
+    finally:
+        logger.removeHandler(line)
+        line.end(outcome)
+
+
+def _scaling(launch: LaunchConfig) -> ScalingConfig:
+    """Resources of the workers; UserError where the cluster has too few, since Ray would wait for ever."""
+    cluster = ray.cluster_resources()
+    cpus, gpus = cluster.get("CPU", 0.0), cluster.get("GPU", 0.0)
+    use_gpu = gpus > 0.0 and launch.gpus_per_worker > 0.0
+    require(
+        not use_gpu or launch.workers * launch.gpus_per_worker <= gpus,
+        f"{launch.workers} workers with {launch.gpus_per_worker:g} GPU(s) each: the cluster has {gpus:g}; use fewer "
+        "--workers or a smaller --gpus-per-worker",
+    )
+    per_worker = float(launch.cpus_per_worker) or cpus / launch.workers
+    if per_worker >= 1.0:
+        largest = max(node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"])
+        per_worker = float(int(min(per_worker, largest)))
+    require(
+        launch.workers * per_worker <= cpus,
+        f"{launch.workers} workers with {per_worker:g} CPU(s) each: the cluster has {cpus:g}; use fewer --workers or "
+        "a smaller --cpus-per-worker",
+    )
+    resources = {"CPU": per_worker} | ({"GPU": launch.gpus_per_worker} if use_gpu else {})
+    return ScalingConfig(num_workers=launch.workers, use_gpu=use_gpu, resources_per_worker=resources)

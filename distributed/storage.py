@@ -1,0 +1,77 @@
+"""A run's mirror on a shared path or in object storage, where its checkpoints outlive the machine.
+
+Object storage cannot rename, so a checkpoint there is committed by its manifest, which is uploaded last and deleted
+first; a checkpoint without one is not looked at.
+"""
+
+from pathlib import Path, PurePosixPath
+
+import pyarrow.fs as pafs
+
+from core.checkpoint import MANIFEST, list_checkpoints
+from core.errors import UserError
+
+BLOCK = 8 << 20
+
+
+class Mirror:
+    """Brings one run directory to `url`/RUN_NAME and back."""
+
+    def __init__(self, url: str, run: Path) -> None:
+        """url: a path, or a URL that Arrow knows (s3://, gs://, file://, ...); UserError if it cannot be reached."""
+        self._run = run
+        try:
+            uri = url if "://" in url else Path(url).expanduser().absolute().as_uri()
+            self._filesystem, base = pafs.FileSystem.from_uri(uri)
+            self._root = PurePosixPath(base) / run.name
+            self._filesystem.create_dir(str(self._root), recursive=True)
+        except (OSError, ValueError) as error:
+            raise UserError(f"storage {url}: {error}: give a path or URL that can be written") from error
+
+    def push(self) -> None:
+        """Upload the run: its new checkpoints, each committed by its manifest, and all else; drop what was pruned."""
+        local = {checkpoint.directory.name for checkpoint in list_checkpoints(self._run / "checkpoints")}
+        remote = self._remote_checkpoints()
+        for name in sorted(local - remote):
+            files = sorted((self._run / "checkpoints" / name).iterdir(), key=lambda path: path.name == MANIFEST)
+            for path in files:
+                self._upload(path)
+        for path in sorted(self._run.rglob("*")):
+            hidden = any(part.startswith(".") for part in path.relative_to(self._run).parts)
+            if path.is_file() and not hidden and "checkpoints" not in path.relative_to(self._run).parts:
+                self._upload(path)
+        for name in sorted(remote - local):
+            self._filesystem.delete_file(str(self._root / "checkpoints" / name / MANIFEST))
+            self._filesystem.delete_dir(str(self._root / "checkpoints" / name))
+
+    def pull(self) -> bool:
+        """Bring the run here if its newest checkpoint there is newer than the newest here; whether it was."""
+        local = [checkpoint.directory.name for checkpoint in list_checkpoints(self._run / "checkpoints")]
+        newest = max(self._remote_checkpoints(), default="")
+        if newest <= max(local, default=""):
+            return False
+        selector = pafs.FileSelector(str(self._root), recursive=True)
+        files = [PurePosixPath(info.path) for info in self._filesystem.get_file_info(selector) if info.is_file]
+        for path in sorted(files, key=lambda path: path.name == MANIFEST):
+            relative = path.relative_to(self._root)
+            if relative.parts[0] != "checkpoints" or relative.parts[1] == newest:
+                self._download(path, self._run / relative)
+        return True
+
+    def _remote_checkpoints(self) -> set[str]:
+        selector = pafs.FileSelector(str(self._root / "checkpoints"), recursive=True, allow_not_found=True)
+        paths = [PurePosixPath(info.path) for info in self._filesystem.get_file_info(selector)]
+        return {path.parent.name for path in paths if path.name == MANIFEST}
+
+    def _upload(self, path: Path) -> None:
+        target = self._root / path.relative_to(self._run).as_posix()
+        self._filesystem.create_dir(str(target.parent), recursive=True)
+        with path.open("rb") as source, self._filesystem.open_output_stream(str(target)) as sink:
+            while block := source.read(BLOCK):
+                sink.write(block)
+
+    def _download(self, path: PurePosixPath, target: Path) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with self._filesystem.open_input_stream(str(path)) as source, target.open("wb") as sink:
+            while block := source.read(BLOCK):
+                sink.write(block)

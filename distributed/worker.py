@@ -1,0 +1,190 @@
+"""The composition root: what one worker builds and runs, the same under every launcher."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from core.bundle import BundleConfig, load_bundle_config, load_generator
+from core.checkpoint import load_newest
+from core.config import Pix2PixConfig, TrainConfig, require
+from core.ema import Ema
+from core.errors import LimnerError
+from core.loop import Extent, Loop, Watcher
+from core.networks.init import init_weights
+from core.networks.patchgan import PatchGAN
+from core.networks.unet import UNet
+from core.pix2pix import Pix2PixLaw
+from core.precision import MixedPrecision
+from core.spec import RunSpec
+from core.state import TrainingState
+from core.step import Law, Phase, TrainingStep, adam
+from core.watching import PairWatcher
+from data_pipeline.index import Dataset, load_dataset
+from data_pipeline.loading import LoaderSpec, open_loader
+from data_pipeline.reference import read_pairs
+from data_pipeline.stream import steps_to_finish
+from distributed.context import WorkerContext, log
+from distributed.ddp import wrap
+from distributed.storage import Mirror
+
+WATCHED = 64
+"""Validation pairs that are measured at the end of an epoch, at most."""
+SHOWN = 8
+"""Validation pairs on a sample sheet."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a run's networks are and how they play; all that differs between pix2pix and DCGAN."""
+
+    generator: nn.Module
+    discriminator: nn.Module
+    law: Law
+    watcher: Watcher
+    bundle: BundleConfig
+    paired: bool
+
+
+def run_worker(spec: RunSpec, context: WorkerContext) -> bool:
+    """Train from the newest checkpoint, if there is one, to the end; False if a stop was requested and saved.
+
+    LimnerError for what one line explains, a full disk among it.
+    """
+    torch.set_num_threads(context.threads)
+    dataset = load_dataset(spec.data)
+    records = dataset.split("train")
+    config = spec.config
+    task = build_pix2pix(config, dataset, context.device)
+    state = build_state(config, task, context)
+    mirror = Mirror(spec.launch.storage, spec.run) if spec.launch.storage and context.rank == 0 else None
+    _resume(spec, state, context, mirror)
+    step_images = config.batch_size * config.accumulate * context.world
+    steps = steps_to_finish(state.seen_images, config.epochs, len(records), step_images)
+    loader = open_loader(
+        spec.launch.loader,
+        LoaderSpec(
+            root=dataset.root,
+            records=records,
+            image_size=config.image_size,
+            augment=config.augment,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            rank=context.rank,
+            world=context.world,
+            start=state.seen_images,
+            device=context.device,
+            threads=context.threads,
+            cache=config.cache,
+            paired=task.paired,
+        ),
+    )
+    extent = Extent(len(records), step_images, state.seen_images + steps * step_images)
+    loop = Loop(config, extent, spec.run, task.bundle, state, task.watcher, context)
+    try:
+        return loop.train(loader, after_save=mirror.push if mirror else None)
+    finally:
+        loop.close()
+
+
+def build_pix2pix(config: TrainConfig, dataset: Dataset, device: torch.device) -> Task:
+    """Networks with their first weights, the law, and validation pairs to watch."""
+    assert isinstance(config, Pix2PixConfig)
+    styles = config.generator.styles
+    require(
+        styles in (0, len(dataset.styles)),
+        f"generator styles {styles}: the dataset {dataset.name} has {len(dataset.styles)}; give that number or 0",
+    )
+    generator = UNet(config.generator)
+    channels = config.generator.in_channels + config.generator.out_channels
+    discriminator = PatchGAN(config.discriminator, channels, styles)
+    init_weights(generator, config.seed)
+    init_weights(discriminator, config.seed + 1)
+    split = "val" if dataset.splits.get("val") else "train"
+    pairs = list(read_pairs(dataset.root, dataset.split(split)[:WATCHED], config.image_size, batch_size=8))
+    return Task(
+        generator=generator,
+        discriminator=discriminator,
+        law=Pix2PixLaw(
+            config.gan_loss,
+            config.l1_weight,
+            config.discriminator_weight,
+            joint_pass=config.discriminator.norm != "batch",
+        ),
+        watcher=PairWatcher(pairs, device, SHOWN),
+        bundle=BundleConfig(
+            task="pix2pix",
+            image_size=config.image_size,
+            fit=dataset.fit,
+            styles=dataset.styles if styles else (),
+            generator=config.generator,
+        ),
+        paired=True,
+    )
+
+
+def build_state(config: TrainConfig, task: Task, context: WorkerContext) -> TrainingState:
+    """The task's networks on the device, in the precision's layout, with optimizers, average and DDP around them."""
+    if config.init_from:
+        _init_from(config.init_from, task)
+    precision = MixedPrecision(config.precision, context.device)
+    phases = []
+    ema = None
+    for name, network in (("generator", task.generator), ("discriminator", task.discriminator)):
+        network.to(context.device, memory_format=precision.memory_format)  # type: ignore[call-overload]
+        if name == "generator" and config.ema_halflife_images > 0.0:
+            ema = Ema(network, config.ema_halflife_images)
+        if config.compile:
+            network.compile()
+        phases.append(Phase(name, network, wrap(network, context), adam(network, config.optimizer)))
+    context.say(
+        f"{context.world} worker(s) on {context.device.type}, {context.threads} thread(s) each, {precision.name}, "
+        f"global batch {config.batch_size * config.accumulate * context.world}"
+    )
+    step = TrainingStep(task.law, phases[0], phases[1], precision, ema)
+    return TrainingState(step, context.device)
+
+
+def _init_from(bundle: str, task: Task) -> None:
+    found = load_bundle_config(bundle)
+    require(
+        found.generator == task.bundle.generator,
+        f"init-from {bundle}: its generator is {found.generator}, the run's is {task.bundle.generator}: make them equal",
+    )
+    task.generator.load_state_dict(load_generator(bundle).state_dict(), strict=True)
+
+
+def _resume(spec: RunSpec, state: TrainingState, context: WorkerContext, mirror: Mirror | None) -> None:
+    """Load the newest good checkpoint on every rank; without one, seed each rank's random generators."""
+    saved = None
+    if context.rank == 0:
+        if mirror is not None:
+            mirror.pull()
+        saved, notes = load_newest(spec.run / "checkpoints")
+        for note in notes:
+            log.warning(note)
+    saved = context.broadcast(saved)
+    if saved is not None:
+        try:
+            state.load_state_dict(saved)
+        except (RuntimeError, ValueError, KeyError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise LimnerError(f"{spec.run}: its checkpoint does not fit this run's networks ({reason})") from error
+        context.say(f"going on from image {state.seen_images}")
+        if saved["precision"]["name"] != state.step.precision.name:
+            context.say(f"precision was {saved['precision']['name']}, is {state.step.precision.name} on this machine")
+        if len(saved["rng"]) == context.world:
+            state.load_rng_state(saved["rng"][context.rank])
+            return
+        context.say(
+            f"workers changed from {len(saved['rng'])} to {context.world}: the epoch goes on at the same image, none "
+            "lost or repeated; dropout is drawn anew"
+        )
+    torch.manual_seed(_seed(spec.config.seed, context.rank, state.seen_images))
+
+
+def _seed(*numbers: int) -> int:
+    """One 63-bit seed from several numbers, so that neighbouring runs and ranks share no draws."""
+    return int.from_bytes(hashlib.sha256(repr(numbers).encode()).digest()[:8], "big") >> 1

@@ -1,0 +1,90 @@
+"""Train a portrait GAN: `python scripts/train.py [pix2pix] [--preset demo|lite|paper|fast] [--data DIR] [--run DIR]`.
+
+The same command again goes on where it was stopped.
+"""
+
+import json
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Generic, TypeVar
+
+import tyro
+
+from core.cli import parse
+from core.config import LaunchConfig, Pix2PixConfig, TrainConfig
+from core.errors import UserError, run_command
+from core.presets import PRESETS
+from core.runs import default_run
+from core.spec import RunSpec
+from data_pipeline.importers.builtin import builtin_dataset
+from data_pipeline.index import load_dataset
+from data_pipeline.stream import check_global_batch
+
+Config = TypeVar("Config", bound=TrainConfig)
+
+
+@dataclass(frozen=True)
+class Command(Generic[Config]):
+    """Train a portrait GAN."""
+
+    config: Annotated[Config, tyro.conf.arg(name="")]
+    launch: Annotated[LaunchConfig, tyro.conf.arg(name="")]
+    preset: str = "demo"
+    """The named run whose values the other options override."""
+    dry_run: bool = False
+    """Print the resolved run and stop."""
+
+
+COMMANDS = {"pix2pix": Command[Pix2PixConfig]}
+
+
+def main() -> None:
+    """Resolve the run once, then start its workers."""
+    arguments = sys.argv[1:]
+    task = arguments.pop(0) if arguments and not arguments[0].startswith("-") else "pix2pix"
+    if task not in PRESETS:
+        raise UserError(f"unknown task {task!r} (allowed: {', '.join(PRESETS)})")
+    preset = _preset_of(arguments)
+    if preset not in PRESETS[task]:
+        raise UserError(f"unknown preset {preset!r} of {task} (allowed: {', '.join(PRESETS[task])})")
+    default = COMMANDS[task](PRESETS[task][preset].config, LaunchConfig(), preset)
+    command = parse(COMMANDS[task], arguments, default=default)
+    spec = resolve(task, command)
+    if command.dry_run:
+        print(json.dumps(spec.to_json(), indent=2))
+        return
+    if spec.launch.launcher == "ray":
+        from distributed.ray_train import launch  # heavy to import, and not needed by the other launcher
+    else:
+        from distributed.local import launch
+    print(f"{task} {preset}: {PRESETS[task][preset].promise}\nrun {spec.run}, data {spec.data}", flush=True)
+    if launch(spec):
+        print(f"done: model in {spec.run / 'model'}; look with: tensorboard --logdir {spec.run}")
+    else:
+        print("stopped and saved: the same command again goes on")
+
+
+def resolve(task: str, command: Command[TrainConfig]) -> RunSpec:
+    """The whole run as one value, checked against its data before any worker starts."""
+    config, launch = command.config, command.launch
+    data = Path(config.data).absolute() if config.data else builtin_dataset(config.image_size)
+    dataset = load_dataset(data)
+    check_global_batch(config.batch_size * config.accumulate, launch.workers, len(dataset.split("train")))
+    if config.init_from:
+        config = replace(config, init_from=str(Path(config.init_from).absolute()))
+    run = Path(launch.run) if launch.run else default_run(task, command.preset)
+    return RunSpec(task, command.preset, config, launch, run.absolute(), data, dataset.content_hash)
+
+
+def _preset_of(arguments: list[str]) -> str:
+    """The preset must be known before the other options, whose defaults it gives."""
+    for option, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        name, _, value = option.partition("=")
+        if name == "--preset":
+            return value or following
+    return "demo"
+
+
+if __name__ == "__main__":
+    run_command(main)
