@@ -13,7 +13,8 @@ import torch
 
 from core.errors import UserError
 from core.images import Batch, Uint8Image, from_uint8
-from data_pipeline.index import Record
+from data_pipeline.index import PREPARE, Record
+from data_pipeline.pictures import resize
 from data_pipeline.stream import Augmentation, LoaderSpec
 
 _ENDS = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND\xaeB`\x82"}  # how a whole JPEG (ITU-T T.81 B.1.1.3) and PNG end
@@ -25,15 +26,14 @@ def read_encoded(root: Path, name: str) -> npt.NDArray[np.uint8]:
 
     Decoders fill up a truncated JPEG with grey and say nothing. Raises UserError for a missing or truncated file.
     """
-    path = root / name
     try:
-        data = path.read_bytes()
+        data = (root / name).read_bytes()
     except FileNotFoundError:
-        raise _unusable(path, "missing image") from None
+        raise _unusable(root, name, "missing") from None
     if data[:2] not in _ENDS:
-        raise _unusable(path, "not a JPEG or PNG image" if data else "empty image")
+        raise _unusable(root, name, "not a JPEG or PNG image" if data else "empty")
     if not data.endswith(_ENDS[data[:2]]):
-        raise _unusable(path, "truncated image")
+        raise _unusable(root, name, "truncated")
     return np.frombuffer(data, np.uint8)
 
 
@@ -41,12 +41,12 @@ def read_image(root: Path, name: str) -> Uint8Image:
     """An image of a data set, (H, W, 3) uint8 RGB. Raises UserError for one that is missing or damaged."""
     image = cv2.imdecode(read_encoded(root, name), cv2.IMREAD_COLOR_RGB)
     if image is None:
-        raise _unusable(root / name, "damaged image")
+        raise _unusable(root, name, "damaged")
     return np.asarray(image, np.uint8)
 
 
-def _unusable(path: Path, what: str) -> UserError:
-    return UserError(f"{path}: {what}; prepare the data set again with scripts/prepare_data.py")
+def _unusable(root: Path, name: str, what: str) -> UserError:
+    return UserError(f"{root / name} is {what}: delete {root} and run {PREPARE} again")
 
 
 @lru_cache(maxsize=4)
@@ -68,7 +68,7 @@ def _resampling(size: int, target: int) -> npt.NDArray[np.float32]:
     return inside.astype(np.float32)
 
 
-def resize(image: Uint8Image, size: int) -> Uint8Image:
+def resample(image: Uint8Image, size: int) -> Uint8Image:
     """(H, W, 3) uint8 -> (size, size, 3) uint8, by antialiased linear interpolation; as it is where it fits already."""
     height, width = image.shape[:2]
     if (height, width) == (size, size):
@@ -89,7 +89,7 @@ def augment(image: Uint8Image, change: Augmentation, spec: LoaderSpec, is_photo:
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         image = np.asarray(cv2.warpAffine(image, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE), np.uint8)
     image = image[change.y : change.y + spec.image_size, change.x : change.x + spec.image_size]
-    if is_photo and spec.augment.colour:
+    if is_photo and spec.colours:
         image = np.asarray(cv2.transform(image, change.colour()), np.uint8)
     return image[:, ::-1] if change.mirror else image
 
@@ -102,7 +102,7 @@ def open_reference(spec: LoaderSpec) -> Iterator[Batch]:
     def load(name: str) -> Uint8Image:
         if name in cache:
             return cache[name]
-        image = resize(read_image(spec.root, name), load_size)
+        image = resample(read_image(spec.root, name), load_size)
         if spec.cache:
             cache[name] = image
         return image
@@ -125,14 +125,12 @@ def open_reference(spec: LoaderSpec) -> Iterator[Batch]:
 def read_pairs(root: Path, records: Sequence[Record], size: int, batch_size: int) -> Iterator[Batch]:
     """Images as they are, once each and in order, for evaluation and sample grids; the last batch may be smaller.
 
-    Resized to (size, size) by area in shrinking and cubic in enlarging, as prepared data sets are. Positions count from
-    0; sketch is None where any record of the split has none.
+    Resized to (size, size) as translate.py resizes its inputs. Positions count from 0. sketch is None where any record
+    of a batch has none.
     """
 
     def load(name: str) -> Uint8Image:
-        image = read_image(root, name)
-        interpolation = cv2.INTER_AREA if size < len(image) else cv2.INTER_CUBIC
-        return np.asarray(cv2.resize(image, (size, size), interpolation=interpolation), np.uint8)
+        return resize(read_image(root, name), size, size)
 
     for first in range(0, len(records), batch_size):
         chosen = records[first : first + batch_size]

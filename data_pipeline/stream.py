@@ -69,22 +69,28 @@ class LoaderSpec:
         """Whether images are turned, shifted or scaled at all."""
         return any((self.augment.rotate_degrees, self.augment.shift, self.augment.scale))
 
+    @property
+    def colours(self) -> bool:
+        """Whether the colours of photos are changed at all."""
+        return self.augment.colour > 0
+
     def record_at(self, position: int) -> Record:
         """The image at a position of the stream."""
         count = len(self.records)
-        return self.records[permutation(self.seed, epoch_of(position, count), count)[position % count]]
+        order = permutation(self.seed, epoch_of(position, count), count)
+        return self.records[int(order[position % count])]
 
     def files_at(self, position: int) -> tuple[str, ...]:
         """The files behind a position: the photo and, where pairs are asked for, its sketch."""
         record = self.record_at(position)
-        return (record.photo, record.sketch) if self.paired and record.sketch is not None else (record.photo,)
+        return record.files if self.paired else (record.photo,)
 
     def augmentation_at(self, position: int) -> "Augmentation":
         """How the image at a position of the stream is changed."""
         return draw_augmentation(self.augment, self.image_size, self.seed, position)
 
     def batches(self) -> Iterator[range]:
-        """This rank's positions, batch by batch, endlessly; batch k starts at start + (k * world + rank) * batch_size."""
+        """This rank's positions by batches, endlessly; batch k starts at start + (k * world + rank) * batch_size."""
         first = self.start + self.rank * self.batch_size
         while True:
             yield range(first, first + self.batch_size)
@@ -111,7 +117,7 @@ def _uniform(seed: int, purpose: int, number: int, count: int) -> FloatArray:
     """
     bits = np.random.Philox(key=np.array([seed, purpose], np.uint64), counter=np.array([0, 0, 0, number], np.uint64))
     words: npt.NDArray[np.uint64] = bits.random_raw(count)
-    return np.multiply(words >> np.uint64(11), 2.0**-53, dtype=np.float64)
+    return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 @lru_cache(maxsize=2)  # a batch reaches at most from one epoch into the next
