@@ -50,34 +50,31 @@ def _unusable(root: Path, name: str, what: str) -> UserError:
 
 
 @lru_cache(maxsize=4)
-def _resampling(size: int, target: int) -> npt.NDArray[np.float32]:
-    """(target, size) weights of linear interpolation; in shrinking the filter is as wide as a target pixel.
+def _taps(size: int, target: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float32]]:
+    """For each of `target` pixels the pixels, of `size`, that it is made of, and their weights; (taps, target) both.
 
-    Edge pixels go on outside the image. This is DALI's resize with INTERP_LINEAR and antialiasing.
+    Linear interpolation; in shrinking the filter is as wide as a target pixel, and edge pixels go on outside the image.
+    This is DALI's resize with INTERP_LINEAR and antialiasing.
     """
     step = size / target
     radius = max(step, 1.0)
-    reach = int(np.ceil(radius))
     centres = (np.arange(target) + 0.5) * step - 0.5
-    places = np.arange(-reach, size + reach)
-    weights = np.maximum(0.0, 1.0 - np.abs(places - centres[:, None]) / radius)
-    weights /= weights.sum(axis=1, keepdims=True)
-    inside = weights[:, reach:-reach].copy()
-    inside[:, 0] += weights[:, :reach].sum(axis=1)
-    inside[:, -1] += weights[:, -reach:].sum(axis=1)
-    return inside.astype(np.float32)
+    places = np.floor(centres - radius) + np.arange(1, 2 * np.ceil(radius) + 1)[:, None]
+    weights = np.maximum(0.0, 1.0 - np.abs(places - centres) / radius)
+    return places.clip(0, size - 1).astype(np.intp), (weights / weights.sum(axis=0)).astype(np.float32)
 
 
 def resample(image: Uint8Image, size: int) -> Uint8Image:
     """(H, W, 3) uint8 -> (size, size, 3) uint8, by antialiased linear interpolation; as it is where it fits already."""
-    height, width = image.shape[:2]
-    if (height, width) == (size, size):
+    if image.shape == (size, size, 3):
         return image
-    rows, columns = _resampling(height, size), _resampling(width, size)
-    resized: npt.NDArray[np.float32] = np.einsum(
-        "yh,hwc,xw->yxc", rows, image.astype(np.float32), columns, optimize=True
-    )
-    return resized.round().astype(np.uint8)
+    pixels = image.astype(np.float32)
+    for _ in range(2):  # down the columns, then along the rows
+        resampled = np.zeros((size, *pixels.shape[1:]), np.float32)
+        for places, weights in zip(*_taps(len(pixels), size), strict=True):
+            resampled += weights[:, None, None] * pixels[places]
+        pixels = resampled.swapaxes(0, 1)
+    return pixels.round().astype(np.uint8)
 
 
 def augment(image: Uint8Image, change: Augmentation, spec: LoaderSpec, is_photo: bool) -> Uint8Image:
