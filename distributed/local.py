@@ -10,6 +10,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from torch.multiprocessing.spawn import ProcessExitedException, start_processes
 
 from core.config import LaunchConfig
 from core.errors import LimnerError
@@ -88,7 +89,7 @@ def _spawn(spec: RunSpec) -> bool:
     context = mp.get_context("spawn")
     outcomes: SimpleQueue[tuple[str, Any]] = context.SimpleQueue()
     address = f"tcp://127.0.0.1:{_free_port()}"
-    workers = mp.start_processes(
+    workers = start_processes(  # type: ignore[no-untyped-call]
         _spawned, args=(spec, address, outcomes), nprocs=spec.launch.workers, join=False, start_method="spawn"
     )
     assert workers is not None
@@ -102,7 +103,7 @@ def _spawn(spec: RunSpec) -> bool:
     try:
         while not workers.join():
             pass
-    except mp.ProcessExitedException:
+    except ProcessExitedException:
         if outcomes.empty():
             raise LimnerError("a worker process died: run the same command again to go on") from None
     finally:
@@ -131,4 +132,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-

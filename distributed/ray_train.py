@@ -3,8 +3,8 @@
 import logging
 import os
 import signal
+import tempfile
 import threading
-import uuid
 from typing import Any
 
 import ray
@@ -103,17 +103,19 @@ def launch(spec: RunSpec) -> bool:
     try:
         scaling = _scaling(spec.launch)
         bridge = ray.remote(num_cpus=0)(Bridge).remote()
-        trainer = TorchTrainer(
-            _train,
-            train_loop_config={"spec": spec, "bridge": bridge},
-            scaling_config=scaling,
-            run_config=RunConfig(
-                name=f"limner-{uuid.uuid4().hex[:12]}",
-                storage_path=str(spec.run / "ray"),
-                failure_config=FailureConfig(max_failures=spec.launch.retries),
-            ),
-        )
-        return _follow(trainer, bridge)
+        # Ray's own storage stays empty: checkpoints are ours (core/checkpoint.py), the same under every launcher.
+        with tempfile.TemporaryDirectory(prefix="limner-ray-") as scratch:
+            trainer = TorchTrainer(
+                _train,
+                train_loop_config={"spec": spec, "bridge": bridge},
+                scaling_config=scaling,
+                run_config=RunConfig(
+                    name="limner",
+                    storage_path=scratch,
+                    failure_config=FailureConfig(max_failures=spec.launch.retries),
+                ),
+            )
+            return _follow(trainer, bridge)
     finally:
         if owned:
             ray.shutdown()
@@ -136,15 +138,16 @@ def _follow(trainer: TorchTrainer, bridge: Any) -> bool:
     try:
         with Display() as display:
             fitting.start()
-            running, outcome = True, None
+            running, outcome, shown = True, None, None
             while running and not isinstance(outcome, LimnerError):
                 fitting.join(POLL_SECONDS)
                 running = fitting.is_alive()  # looked at before the news, so that the last of it is heard
                 progress, lines, outcome = ray.get(bridge.hear.remote())
                 for line in lines:
                     logging.getLogger("limner").info(line)
-                if progress is not None:
+                if progress is not None and progress != shown:
                     display.show(progress)
+                    shown = progress
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

@@ -2,7 +2,6 @@
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -151,7 +150,7 @@ def _init_from(bundle: str, task: Task) -> None:
     found = load_bundle_config(bundle)
     require(
         found.generator == task.bundle.generator,
-        f"init-from {bundle}: its generator is {found.generator}, the run's is {task.bundle.generator}: make them equal",
+        f"init-from {bundle}: its generator is {found.generator}, the run's {task.bundle.generator}: make them equal",
     )
     task.generator.load_state_dict(load_generator(bundle).state_dict(), strict=True)
 

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Annotated, Generic, TypeVar
 
 import tyro
+from core.runs import default_run
+from data_pipeline.importers.prepare import PrepareOptions
+from data_pipeline.importers.synthetic import import_synthetic
 
 from core.cli import parse
 from core.config import LaunchConfig, Pix2PixConfig, TrainConfig
 from core.errors import UserError, run_command
 from core.presets import PRESETS
-from core.runs import default_run
 from core.spec import RunSpec
-from data_pipeline.importers.builtin import builtin_dataset
 from data_pipeline.index import load_dataset
 from data_pipeline.stream import check_global_batch
 
@@ -36,6 +37,8 @@ class Command(Generic[Config]):
     """Print the resolved run and stop."""
 
 
+BUILT_IN_COUNT = 400
+"""Drawn portraits in the built-in dataset."""
 COMMANDS = {"pix2pix": Command[Pix2PixConfig]}
 
 
@@ -68,13 +71,21 @@ def main() -> None:
 def resolve(task: str, command: Command[TrainConfig]) -> RunSpec:
     """The whole run as one value, checked against its data before any worker starts."""
     config, launch = command.config, command.launch
-    data = Path(config.data).absolute() if config.data else builtin_dataset(config.image_size)
+    data = Path(config.data) if config.data else _built_in_data(config)
     dataset = load_dataset(data)
     check_global_batch(config.batch_size * config.accumulate, launch.workers, len(dataset.split("train")))
     if config.init_from:
         config = replace(config, init_from=str(Path(config.init_from).absolute()))
     run = Path(launch.run) if launch.run else default_run(task, command.preset)
-    return RunSpec(task, command.preset, config, launch, run.absolute(), data, dataset.content_hash)
+    return RunSpec(task, command.preset, config, launch, run.absolute(), data.absolute(), dataset.content_hash)
+
+
+def _built_in_data(config: TrainConfig) -> Path:
+    """Drawn portraits of the size that the run loads, drawn when they are first needed."""
+    size = config.augment.resolved_load_size(config.image_size)
+    data = Path("data") / f"built-in-{size}"
+    import_synthetic(BUILT_IN_COUNT, data, PrepareOptions(size=size))
+    return data
 
 
 def _preset_of(arguments: list[str]) -> str:
