@@ -107,7 +107,7 @@ def open_reference(spec: LoaderSpec) -> Iterator[Batch]:
     def prepare(position: int) -> list[Uint8Image]:
         change = spec.augmentation_at(position)
         names = spec.files_at(position)
-        return [augment(load(name), change, spec, is_photo=not order) for order, name in enumerate(names)]
+        return [augment(load(name), change, spec, is_photo=name == names[0]) for name in names]
 
     with ThreadPoolExecutor(spec.threads, thread_name_prefix="loader") as pool:
         ahead: deque[tuple[range, list[Future[list[Uint8Image]]]]] = deque()

@@ -150,6 +150,16 @@ def test_seeds_draw_apart() -> None:
     assert draws(EVERYTHING, 20, seed=1) == draws(EVERYTHING, 20, seed=1)
 
 
+def test_shuffling_and_augmentation_draw_apart_under_one_seed() -> None:
+    """From shared draws image 0 would come before image 1 in the order of epoch n whenever x < y at position n."""
+    wide = [draw_augmentation(AugmentConfig(load_size=10_000), 64, 0, number) for number in range(1000)]
+    orders = [permutation(0, number, 10).tolist() for number in range(1000)]
+    agreed = [
+        (change.x < change.y) == (order.index(0) < order.index(1)) for change, order in zip(wide, orders, strict=True)
+    ]
+    assert np.mean(agreed) == pytest.approx(0.5, abs=0.06)
+
+
 def test_without_room_there_is_nothing_to_crop() -> None:
     changes = [draw_augmentation(AugmentConfig(load_size=64), 64, 0, position) for position in range(20)]
     assert {(change.x, change.y) for change in changes} == {(0, 0)}
