@@ -1,50 +1,26 @@
 """The composition root: what one worker builds and runs, the same under every launcher."""
 
 import hashlib
-from dataclasses import dataclass
 
 import torch
-from torch import nn
 
-from core.bundle import BundleConfig, load_bundle_config, load_generator
+from core.bundle import load_bundle_config, load_generator
 from core.checkpoint import load_newest
-from core.config import Pix2PixConfig, TrainConfig, require
+from core.config import TrainConfig, require
 from core.ema import Ema
 from core.errors import LimnerError
-from core.loop import Extent, Loop, Watcher
-from core.networks.init import init_weights
-from core.networks.patchgan import PatchGAN
-from core.networks.unet import UNet
-from core.pix2pix import Pix2PixLaw
+from core.loop import Extent, Loop
 from core.precision import MixedPrecision
 from core.spec import RunSpec
 from core.state import TrainingState
-from core.step import Law, Phase, TrainingStep, adam
-from core.watching import PairWatcher
-from data_pipeline.index import Dataset, load_dataset
+from core.step import Phase, TrainingStep, adam
+from data_pipeline.index import load_dataset
 from data_pipeline.loading import LoaderSpec, open_loader
-from data_pipeline.reference import read_pairs
 from data_pipeline.stream import steps_to_finish
 from distributed.context import WorkerContext, log
 from distributed.ddp import wrap
 from distributed.storage import Mirror
-
-WATCHED = 64
-"""Validation pairs that are measured at the end of an epoch, at most."""
-SHOWN = 8
-"""Validation pairs on a sample sheet."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a run's networks are and how they play; all that differs between pix2pix and DCGAN."""
-
-    generator: nn.Module
-    discriminator: nn.Module
-    law: Law
-    watcher: Watcher
-    bundle: BundleConfig
-    paired: bool
+from distributed.tasks import Task, build_task
 
 
 def run_worker(spec: RunSpec, context: WorkerContext) -> bool:
@@ -56,7 +32,7 @@ def run_worker(spec: RunSpec, context: WorkerContext) -> bool:
     dataset = load_dataset(spec.data)
     records = dataset.split("train")
     config = spec.config
-    task = build_pix2pix(config, dataset, context.device)
+    task = build_task(config, dataset, context.device)
     state = build_state(config, task, context)
     mirror = Mirror(spec.launch.storage, spec.run) if spec.launch.storage and context.rank == 0 else None
     _resume(spec, state, context, mirror)
@@ -86,42 +62,6 @@ def run_worker(spec: RunSpec, context: WorkerContext) -> bool:
         return loop.train(loader, after_save=mirror.push if mirror else None)
     finally:
         loop.close()
-
-
-def build_pix2pix(config: TrainConfig, dataset: Dataset, device: torch.device) -> Task:
-    """Networks with their first weights, the law, and validation pairs to watch."""
-    assert isinstance(config, Pix2PixConfig)
-    styles = config.generator.styles
-    require(
-        styles in (0, len(dataset.styles)),
-        f"generator styles {styles}: the dataset {dataset.name} has {len(dataset.styles)}; give that number or 0",
-    )
-    generator = UNet(config.generator)
-    channels = config.generator.in_channels + config.generator.out_channels
-    discriminator = PatchGAN(config.discriminator, channels, styles)
-    init_weights(generator, config.seed)
-    init_weights(discriminator, config.seed + 1)
-    split = "val" if dataset.splits.get("val") else "train"
-    pairs = list(read_pairs(dataset.root, dataset.split(split)[:WATCHED], config.image_size, batch_size=8))
-    return Task(
-        generator=generator,
-        discriminator=discriminator,
-        law=Pix2PixLaw(
-            config.gan_loss,
-            config.l1_weight,
-            config.discriminator_weight,
-            joint_pass=config.discriminator.norm != "batch",
-        ),
-        watcher=PairWatcher(pairs, device, SHOWN),
-        bundle=BundleConfig(
-            task="pix2pix",
-            image_size=config.image_size,
-            fit=dataset.fit,
-            styles=dataset.styles if styles else (),
-            generator=config.generator,
-        ),
-        paired=True,
-    )
 
 
 def build_state(config: TrainConfig, task: Task, context: WorkerContext) -> TrainingState:

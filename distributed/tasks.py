@@ -1,0 +1,77 @@
+"""What each task trains: its networks, the law they follow, and how it is watched."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from core.bundle import BundleConfig
+from core.config import Pix2PixConfig, TrainConfig, require
+from core.loop import Watcher
+from core.networks.init import init_weights
+from core.networks.patchgan import PatchGAN
+from core.networks.unet import UNet
+from core.pix2pix import Pix2PixLaw
+from core.step import Law
+from core.watching import PairWatcher
+from data_pipeline.index import Dataset
+from data_pipeline.reference import read_pairs
+
+WATCHED = 64
+"""Validation pairs that are measured at the end of an epoch, at most."""
+SHOWN = 8
+"""Validation pairs on a sample sheet."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a run's networks are and how they play; all that differs between pix2pix and DCGAN."""
+
+    generator: nn.Module
+    discriminator: nn.Module
+    law: Law
+    watcher: Watcher
+    bundle: BundleConfig
+    paired: bool
+
+
+def build_task(config: TrainConfig, dataset: Dataset, device: torch.device) -> Task:
+    """The task whose config `config` is."""
+    if isinstance(config, Pix2PixConfig):
+        return build_pix2pix(config, dataset, device)
+    raise TypeError(f"no task has a {type(config).__name__}")
+
+
+def build_pix2pix(config: Pix2PixConfig, dataset: Dataset, device: torch.device) -> Task:
+    """Networks with their first weights, the law, and validation pairs to watch."""
+    styles = config.generator.styles
+    require(
+        styles in (0, len(dataset.styles)),
+        f"generator styles {styles}: the dataset {dataset.name} has {len(dataset.styles)}; give that number or 0",
+    )
+    generator = UNet(config.generator)
+    channels = config.generator.in_channels + config.generator.out_channels
+    discriminator = PatchGAN(config.discriminator, channels, styles)
+    init_weights(generator, config.seed)
+    init_weights(discriminator, config.seed + 1)
+    split = "val" if dataset.splits.get("val") else "train"
+    pairs = list(read_pairs(dataset.root, dataset.split(split)[:WATCHED], config.image_size, batch_size=8))
+    return Task(
+        generator=generator,
+        discriminator=discriminator,
+        law=Pix2PixLaw(
+            config.gan_loss,
+            config.l1_weight,
+            config.discriminator_weight,
+            joint_pass=config.discriminator.norm != "batch",
+        ),
+        watcher=PairWatcher(pairs, device, SHOWN),
+        bundle=BundleConfig(
+            task="pix2pix",
+            image_size=config.image_size,
+            fit=dataset.fit,
+            styles=dataset.styles if styles else (),
+            generator=config.generator,
+        ),
+        paired=True,
+    )

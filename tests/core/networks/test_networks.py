@@ -1,0 +1,93 @@
+"""U-Net and PatchGAN: sizes and counts of the paper, and what conditioning and normalisation promise."""
+
+import pytest
+import torch
+
+from core.config import PatchGANConfig, UNetConfig
+from core.networks.init import init_weights
+from core.networks.patchgan import PatchGAN
+from core.networks.unet import UNet
+
+
+def count(network: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def test_parameter_counts_are_the_papers() -> None:
+    assert count(UNet(UNetConfig(depth=8, norm="batch"))) / 1e6 == pytest.approx(54.41, abs=0.005)
+    assert count(PatchGAN(PatchGANConfig(norm="batch"))) / 1e6 == pytest.approx(2.77, abs=0.005)
+
+
+def test_encoder_and_decoder_have_the_papers_channels() -> None:
+    unet = UNet(UNetConfig(depth=8, norm="batch", dropout=0.5))
+    convolutions = [module for module in unet.modules() if isinstance(module, torch.nn.Conv2d)]
+    assert [conv.out_channels for conv in convolutions] == [64, 128, 256, 512, 512, 512, 512, 512]
+    transposed = [module for module in unet.modules() if isinstance(module, torch.nn.ConvTranspose2d)]
+    assert [conv.out_channels for conv in transposed] == [3, 64, 128, 256, 512, 512, 512, 512]
+    # Dropout after the up-convolutions to 2x2, 4x4 and 8x8; norm everywhere but the outermost and the bottleneck.
+    with_dropout = [any(isinstance(m, torch.nn.Dropout) for m in block.modules()) for block in unet.up]
+    assert with_dropout == [False] * 5 + [True] * 3
+    with_norm = [any(isinstance(m, torch.nn.BatchNorm2d) for m in block.modules()) for block in unet.down]
+    assert with_norm == [False] + [True] * 6 + [False]
+
+
+@pytest.mark.parametrize(("size", "depth"), [(64, 6), (128, 7), (256, 8), (512, 8), (1024, 8)])
+def test_every_allowed_size_passes_through(size: int, depth: int) -> None:
+    photo = torch.zeros(1, 3, size, size)
+    sketch = UNet(UNetConfig(width=1, depth=depth))(photo)
+    assert sketch.shape == photo.shape
+    assert PatchGAN(PatchGANConfig(width=1))(photo, sketch).shape == (1, 1, size // 8 - 2, size // 8 - 2)
+
+
+@pytest.mark.parametrize(("layers", "field"), [(1, 16), (2, 34), (3, 70), (4, 142)])
+def test_receptive_field_of_the_discriminator(layers: int, field: int) -> None:
+    """The pixels that one logit's gradient reaches are the field's, measured rather than computed."""
+    network = PatchGAN(PatchGANConfig(width=2, layers=layers, norm="none"))
+    photo = torch.rand(1, 3, 256, 256, requires_grad=True)
+    logits = network(photo, torch.rand(1, 3, 256, 256))
+    middle = logits.shape[2] // 2
+    logits[0, 0, middle, middle].backward()
+    assert photo.grad is not None
+    touched = photo.grad.abs().sum(dim=(0, 1)).nonzero()
+    assert (touched.amax(dim=0) - touched.amin(dim=0) + 1).tolist() == [field, field]
+
+
+@pytest.mark.parametrize("upsample", ["transpose", "resize"])
+@pytest.mark.parametrize("norm", ["instance", "batch", "none"])
+def test_outputs_do_not_depend_on_the_batch_at_inference(upsample: str, norm: str) -> None:
+    unet = UNet(UNetConfig(width=4, depth=4, norm=norm, upsample=upsample, dropout=0.5))  # type: ignore[arg-type]
+    init_weights(unet, seed=0)
+    unet.eval()
+    photos = torch.rand(3, 3, 64, 64) * 2 - 1
+    torch.testing.assert_close(unet(photos)[1:2], unet(photos[1:2]), atol=1e-6, rtol=0)
+
+
+def test_instance_norm_is_batch_norm_of_one_image_while_training() -> None:
+    config = UNetConfig(width=4, depth=5)
+    instance, batch = UNet(config), UNet(UNetConfig(width=4, depth=5, norm="batch"))
+    init_weights(instance, seed=3)
+    missing = batch.load_state_dict(instance.state_dict(), strict=False).missing_keys
+    assert all("running" in name or "num_batches" in name for name in missing)
+    photo = torch.rand(1, 3, 64, 64) * 2 - 1
+    torch.testing.assert_close(instance(photo), batch.train()(photo))
+
+
+def test_style_changes_the_drawing_and_must_be_given() -> None:
+    unet = UNet(UNetConfig(width=4, depth=4, styles=3))
+    photo = torch.rand(1, 3, 64, 64)
+    drawings = [unet(photo, torch.tensor([style])) for style in range(3)]
+    assert not torch.equal(drawings[0], drawings[1])
+    with pytest.raises(ValueError, match="needs a style of 0 to 2"):
+        unet(photo)
+
+
+def test_initial_weights_follow_their_seed_alone() -> None:
+    networks = [UNet(UNetConfig(width=8, depth=4)) for _ in range(3)]
+    for network, seed in zip(networks, (1, 1, 2), strict=True):
+        torch.rand(7)  # draws in between change nothing
+        init_weights(network, seed)
+    first, same, other = (torch.cat([p.flatten() for p in network.parameters()]) for network in networks)
+    assert torch.equal(first, same)
+    assert not torch.equal(first, other)
+    convolution = networks[0].down[2][1].weight  # type: ignore[index]
+    assert convolution.std().item() == pytest.approx(0.02, rel=0.1)

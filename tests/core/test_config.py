@@ -1,0 +1,68 @@
+from dataclasses import replace
+
+import pytest
+
+from core.config import (
+    AugmentConfig,
+    CadenceConfig,
+    LaunchConfig,
+    OptimizerConfig,
+    PatchGANConfig,
+    Pix2PixConfig,
+    UNetConfig,
+)
+from core.errors import UserError
+from core.presets import PRESETS
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Pix2PixConfig(image_size=250), "image-size 250: must be one of 64, 128, 256, 512, 1024"),
+        (lambda: Pix2PixConfig(epochs=0), "epochs 0: must be at least 1"),
+        (lambda: Pix2PixConfig(batch_size=0), "batch-size 0"),
+        (lambda: Pix2PixConfig(seed=-1), "seed -1"),
+        (lambda: Pix2PixConfig(image_size=64, generator=UNetConfig(depth=8)), "can be halved 6 times at most"),
+        (lambda: Pix2PixConfig(augment=AugmentConfig(load_size=100)), "load-size 100 is under image-size 256"),
+        (lambda: Pix2PixConfig(epochs=5, optimizer=OptimizerConfig(lr_decay_epochs=6)), "is more than epochs 5"),
+        (lambda: UNetConfig(dropout=1.0), r"dropout 1.0: must be in \[0, 1\)"),
+        (lambda: PatchGANConfig(layers=0), "layers 0: must be 1 to 6"),
+        (lambda: OptimizerConfig(lr=0.0), "lr 0.0"),
+        (lambda: AugmentConfig(shift=-0.1), "shift -0.1"),
+        (lambda: CadenceConfig(keep_checkpoints=0), "keep-checkpoints 0"),
+        (lambda: LaunchConfig(workers=0), "workers 0"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(make: object, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        make()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(("size", "depth"), [(64, 6), (128, 7), (256, 8), (1024, 8)])
+def test_depth_follows_the_image_size_and_is_written_down(size: int, depth: int) -> None:
+    assert Pix2PixConfig(image_size=size).generator.depth == depth
+
+
+def test_resolving_again_changes_nothing() -> None:
+    config = Pix2PixConfig(image_size=128)
+    assert replace(config) == config
+
+
+def test_load_size_keeps_the_papers_proportion() -> None:
+    assert [AugmentConfig().resolved_load_size(size) for size in (64, 256, 512)] == [72, 286, 572]
+
+
+def test_presets_are_what_the_paper_and_the_readme_say() -> None:
+    assert set(PRESETS["pix2pix"]) == {"demo", "lite", "paper", "fast"}
+    paper = PRESETS["pix2pix"]["paper"].config
+    assert isinstance(paper, Pix2PixConfig)
+    assert (paper.generator.norm, paper.generator.dropout, paper.batch_size, paper.epochs) == ("batch", 0.5, 1, 100)
+    assert (paper.l1_weight, paper.discriminator_weight) == (100.0, 0.5)
+    assert (paper.optimizer.lr, paper.optimizer.beta1, paper.optimizer.beta2) == (2e-4, 0.5, 0.999)
+    assert paper.augment.resolved_load_size(paper.image_size) == 286
+    fast = PRESETS["pix2pix"]["fast"].config
+    assert isinstance(fast, Pix2PixConfig)
+    assert fast.generator.norm == "instance"
+    assert fast.compile
+    assert fast.ema_halflife_images > 0
+    assert fast.batch_size > 1

@@ -1,0 +1,92 @@
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from core.checkpoint import save_checkpoint
+from core.config import LaunchConfig, OptimizerConfig
+from core.errors import UserError
+from core.spec import RunSpec, claim_run
+
+
+def test_a_new_run_gets_its_config(make_spec: Callable[..., RunSpec]) -> None:
+    spec = make_spec("run")
+    assert not claim_run(spec)
+    stored = json.loads((spec.run / "config.json").read_text())
+    assert stored["task"] == "pix2pix"
+    assert stored["config"]["generator"]["width"] == 4
+    assert stored["data_hash"] == spec.data_hash
+
+
+def test_the_same_run_goes_on_from_its_checkpoint(make_spec: Callable[..., RunSpec]) -> None:
+    spec = make_spec("run")
+    claim_run(spec)
+    assert not claim_run(spec)
+    save_checkpoint(spec.run / "checkpoints", {}, 1, None, keep=1)
+    assert claim_run(spec)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seed": 1}, "was started with seed 0, not 1"),
+        ({"batch_size": 2}, "batch_size 1, not 2"),
+        ({"optimizer": OptimizerConfig(lr=1e-3)}, "optimizer.lr 0.0002, not 0.001"),
+    ],
+)
+def test_another_config_is_refused_by_field_and_nothing_is_written(
+    make_spec: Callable[..., RunSpec], changes: dict[str, object], message: str
+) -> None:
+    spec = make_spec("run")
+    claim_run(spec)
+    before = (spec.run / "config.json").read_bytes()
+    with pytest.raises(UserError, match=message):
+        claim_run(make_spec("run", **changes))
+    assert (spec.run / "config.json").read_bytes() == before
+
+
+def test_other_data_are_refused_and_a_moved_dataset_is_not(make_spec: Callable[..., RunSpec]) -> None:
+    spec = make_spec("run")
+    claim_run(spec)
+    claim_run(replace(spec, data=Path("elsewhere")))
+    with pytest.raises(UserError, match="the dataset's content"):
+        claim_run(replace(spec, data_hash="another"))
+
+
+def test_launch_and_epochs_may_change(make_spec: Callable[..., RunSpec]) -> None:
+    claim_run(make_spec("run"))
+    claim_run(make_spec("run", LaunchConfig(workers=2, launcher="ray", loader="reference"), epochs=7))
+
+
+def test_epochs_may_not_change_where_the_schedule_depends_on_them(make_spec: Callable[..., RunSpec]) -> None:
+    decaying = OptimizerConfig(lr_decay_epochs=1)
+    claim_run(make_spec("run", optimizer=decaying))
+    with pytest.raises(UserError, match="epochs 2, not 3: the learning rate's decay depends on it"):
+        claim_run(make_spec("run", optimizer=decaying, epochs=3))
+
+
+def test_resume_never_refuses_a_run_with_checkpoints(make_spec: Callable[..., RunSpec]) -> None:
+    spec = make_spec("run", LaunchConfig(resume="never"))
+    claim_run(spec)
+    save_checkpoint(spec.run / "checkpoints", {}, 1, None, keep=1)
+    with pytest.raises(UserError, match="has checkpoints and --resume is never"):
+        claim_run(spec)
+
+
+def test_a_directory_of_something_else_is_left_alone(make_spec: Callable[..., RunSpec]) -> None:
+    spec = make_spec("run")
+    spec.run.mkdir()
+    (spec.run / "thesis.txt").write_text("do not lose")
+    with pytest.raises(UserError, match="exists and is no run directory"):
+        claim_run(spec)
+    assert [path.name for path in spec.run.iterdir()] == ["thesis.txt"]
+
+
+def test_a_damaged_config_is_one_line(make_spec: Callable[..., RunSpec]) -> None:
+    spec = make_spec("run")
+    claim_run(spec)
+    (spec.run / "config.json").write_text("{")
+    with pytest.raises(UserError, match="damaged"):
+        claim_run(spec)
