@@ -1,0 +1,157 @@
+"""From a bundle to a proven engine directory: export, build, compare, measure, and only then put in place."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from onnx import ModelProto
+from torch import nn
+
+from core.bundle import bundle_hash, load_bundle_config, load_generator
+from core.errors import LimnerError, UserError
+from deploy.engine import ANY_BATCH, Engine, Runtime, open_runtime
+from deploy.latency import measure_latency
+from deploy.manifest import Backend, Hint, Manifest, Precision, PrecisionReport, Source, sha256, write_manifest
+from deploy.onnx_export import export_onnx, save_onnx, to_half, with_pixels
+from deploy.quantise import quantise
+from deploy.runtimes.onnxruntime import OnnxRuntime, OnnxRuntimeTarget
+from deploy.runtimes.openvino import OpenVinoTarget
+from deploy.runtimes.pytorch import TorchRuntime
+from deploy.samples import calibration_inputs, proof_inputs
+from deploy.signature import BatchProfile, Signature, bundle_signature
+from deploy.target import GRAPH, Target, Work
+from deploy.trt.builder import TensorRTOptions, TensorRTTarget
+from deploy.trt.torch_trt import TorchTensorRTTarget
+from deploy.verify import verify
+
+
+@dataclass(frozen=True)
+class BuildRequest:
+    """What engine to make of which bundle."""
+
+    model: Path
+    out: Path
+    """The engine directory; it must not exist."""
+    backend: Backend | Literal["auto"] = "auto"
+    """auto: tensorrt where there is an NVIDIA GPU, else openvino."""
+    precision: Precision | Literal["auto"] = "auto"
+    """auto: fp16 on a GPU, fp32 on a CPU."""
+    batch: BatchProfile = field(default_factory=BatchProfile)
+    data: Path | None = None
+    """A dataset whose images calibrate int8 and are compared; without one, drawn noise is compared."""
+    pixels: bool = False
+    """Pictures as uint8 NHWC in and out of the graph itself."""
+    threads: int = 0
+    hint: Hint = "latency"
+    tensorrt: TensorRTOptions = field(default_factory=TensorRTOptions)
+
+
+def build(request: BuildRequest, report: Callable[[str], None] = print) -> Manifest:
+    """Make an engine directory, proven to be the same generator as the bundle, and return its manifest.
+
+    report: told of each step in a line. The directory is written aside and renamed: if anything fails, nothing is left.
+    Raises UserError for a request that cannot be met, LimnerError where the engine differs from the bundle beyond
+    tolerance or does not run in the precision asked for.
+    """
+    config = load_bundle_config(request.model)
+    backend, precision = resolve(request)
+    if request.out.exists():
+        raise UserError(f"{request.out} exists: give another --out, or remove it to build again")
+    target = make_target(backend, request)
+    target.check(precision)
+    signature = bundle_signature(config)
+    work = Work(
+        directory=request.out.with_name(f".{request.out.name}.new"),
+        generator=load_generator(request.model),
+        floats=signature,
+        signature=signature.pixels() if request.pixels else signature,
+        batch=request.batch,
+        precision=precision,
+    )
+    request.out.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(work.directory, ignore_errors=True)
+    work.directory.mkdir()
+    try:
+        report(f"{request.model}: exporting for {backend} {target.version()}, {precision}, on {target.device()}")
+        save_onnx(make_graph(work.generator, signature, precision, request), work.directory / GRAPH)
+        target.make(work)
+        manifest = Manifest(
+            source=Source(bundle_hash(request.model), config.task, config.image_size, config.fit, tuple(config.styles)),
+            backend=backend,
+            backend_version=target.version(),
+            precision=_precision(target, work),
+            batch=request.batch,
+            signature=work.signature,
+            device=target.device(),
+            options=target.settings(),
+            files={file.name: sha256(file) for file in sorted(work.directory.iterdir())},
+            parity="not run",
+        )
+        manifest = _prove(manifest, target, work, request.data, report)
+        write_manifest(work.directory, manifest)
+        work.directory.rename(request.out)
+    except BaseException:
+        shutil.rmtree(work.directory, ignore_errors=True)
+        raise
+    return manifest
+
+
+def resolve(request: BuildRequest) -> tuple[Backend, Precision]:
+    """Backend and precision with "auto" decided for this machine."""
+    gpu = torch.cuda.is_available()
+    backend: Backend = ("tensorrt" if gpu else "openvino") if request.backend == "auto" else request.backend
+    default: Precision = "fp32" if backend in ("openvino", "onnxruntime") else "fp16"
+    return backend, default if request.precision == "auto" else request.precision
+
+
+def make_target(backend: Backend, request: BuildRequest) -> Target:
+    """The backend with the request's options; UserError where it is not to be had here."""
+    if backend == "openvino":
+        return OpenVinoTarget(request.threads, request.hint)
+    if backend == "onnxruntime":
+        return OnnxRuntimeTarget(request.threads, request.hint)
+    if backend == "torch-tensorrt":
+        return TorchTensorRTTarget(request.tensorrt)
+    return TensorRTTarget(backend, request.tensorrt)
+
+
+def make_graph(generator: nn.Module, signature: Signature, precision: Precision, request: BuildRequest) -> ModelProto:
+    """The ONNX graph that an engine of `precision` stores; bf16 is a matter of the runtime and stored as fp32."""
+    graph = export_onnx(generator, signature)
+    if precision == "fp16":
+        graph = to_half(graph)
+    elif precision == "int8":
+        graph = quantise(graph, calibration_inputs(signature, request.data))
+    return with_pixels(graph) if request.pixels else graph
+
+
+def _precision(target: Target, work: Work) -> PrecisionReport:
+    asked, found = work.precision, target.executed(work)
+    if found not in (asked, "unknown") and asked not in target.storage_only:
+        raise LimnerError(f"asked for {asked}, but most convolutions of the engine run in {found}: it is not kept")
+    return PrecisionReport(asked=asked, stored="fp32" if asked == "bf16" else asked, executed=found)
+
+
+def _prove(
+    manifest: Manifest, target: Target, work: Work, data: Path | None, report: Callable[[str], None]
+) -> Manifest:
+    """The manifest with parity and latency; of the ONNX graph, without latency, where the engine cannot run here."""
+    inputs = proof_inputs(work.floats, work.batch.maximum, data)
+    eager = Engine("bundle", work.floats, ANY_BATCH, TorchRuntime(work.generator))
+    runtime: Runtime
+    if target.runs_here:
+        runtime = open_runtime(work.directory, manifest, manifest.options)
+    else:
+        report("this machine cannot run the engine: comparing its ONNX graph with the bundle instead")
+        runtime = OnnxRuntime(work.directory / GRAPH)
+    with Engine(str(work.directory), work.signature, work.batch, runtime) as engine:
+        report(f"comparing with the bundle at batch {', '.join(map(str, work.batch.sizes()))}")
+        parity = verify(engine, eager, inputs, work.precision)
+        if not target.runs_here:
+            return replace(manifest, onnx_parity=parity)
+        smallest = {name: values[: work.batch.minimum] for name, values in inputs.items()}
+        report("measuring latency beside the bundle in eager fp32")
+        return replace(manifest, parity=parity, latency=measure_latency(engine, eager, smallest))

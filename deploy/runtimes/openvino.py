@@ -1,0 +1,94 @@
+"""OpenVINO on the CPU."""
+
+import queue
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import openvino
+
+from core.errors import UserError
+from deploy.manifest import Hint, Manifest, Precision
+from deploy.target import GRAPH, Work
+
+ARITHMETIC: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "fp16": "f32", "int8": "f32"}
+"""The precision hint for each precision asked for. Left alone, OpenVINO takes bf16 for an fp32 graph where it can; fp16
+is a storage format on CPUs; in an int8 graph the hint is for what is not quantised."""
+NAMES = {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "i8": "int8", "u8": "int8"}
+CONVOLUTIONS = ("Convolution", "Deconvolution", "FullyConnected", "MatMul")
+
+
+class OpenVinoRuntime:
+    """One compiled model and as many requests as it runs at once; callers wait for a free one."""
+
+    def __init__(self, graph: Path, precision: Precision, threads: int = 0, hint: Hint = "latency") -> None:
+        """threads: 0 for as many as OpenVINO thinks best."""
+        config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": ARITHMETIC[precision], "PERFORMANCE_HINT": hint.upper()}
+        if threads:
+            config["INFERENCE_NUM_THREADS"] = threads
+        self.model = openvino.Core().compile_model(str(graph), "CPU", config)
+        self.requests: queue.Queue[Any] = queue.Queue()
+        for _ in range(self.model.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")):
+            self.requests.put(self.model.create_infer_request())
+
+    def run(self, inputs: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
+        """See deploy.engine.Runtime."""
+        request = self.requests.get()
+        try:
+            return np.array(request.infer(dict(inputs), share_inputs=True)[0])
+        finally:
+            self.requests.put(request)
+
+    def close(self) -> None:
+        """Drop the model."""
+        del self.requests, self.model
+
+
+def open_runtime(directory: Path, manifest: Manifest, options: Mapping[str, Any]) -> OpenVinoRuntime:
+    """The runtime of an engine directory; see deploy.engine.open_runtime."""
+    return OpenVinoRuntime(directory / GRAPH, manifest.precision.asked, options["threads"], options["hint"])
+
+
+class OpenVinoTarget:
+    """The backend as deploy.target.Target."""
+
+    runs_here = True
+    storage_only: tuple[Precision, ...] = ("fp16",)
+
+    def __init__(self, threads: int, hint: Hint) -> None:
+        """See OpenVinoRuntime."""
+        self.threads, self.hint = threads, hint
+
+    def version(self) -> str:
+        """Of the package."""
+        return str(openvino.__version__).partition("-")[0]
+
+    def device(self) -> str:
+        """The processor's name."""
+        return str(openvino.Core().get_property("CPU", "FULL_DEVICE_NAME"))
+
+    def check(self, asked: Precision) -> None:
+        """UserError where this processor cannot calculate in the precision asked for."""
+        can: list[str] = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        if {"bf16": "BF16", "int8": "INT8"}.get(asked, "FP32") not in can:
+            raise UserError(f"precision {asked}: this processor has none (it has {', '.join(can)}): take fp32")
+
+    def make(self, work: Work) -> None:
+        """Nothing: OpenVINO reads the graph itself."""
+
+    def settings(self) -> dict[str, Any]:
+        """The options as a manifest keeps them."""
+        return {"threads": self.threads, "hint": self.hint}
+
+    def executed(self, work: Work) -> str:
+        """The precision that most convolutions run in, from the compiled graph's own report."""
+        runtime = OpenVinoRuntime(work.directory / GRAPH, work.precision)
+        layers = Counter(
+            NAMES.get(info["runtimePrecision"].value, info["runtimePrecision"].value)
+            for info in (node.get_rt_info() for node in runtime.model.get_runtime_model().get_ordered_ops())
+            if info["layerType"].value in CONVOLUTIONS
+        )
+        return str(layers.most_common(1)[0][0])

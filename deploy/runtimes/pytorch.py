@@ -1,0 +1,28 @@
+"""The bundle itself in torch, eager or compiled: the baseline of every comparison."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy.typing as npt
+import torch
+from torch import nn
+
+
+class TorchRuntime:
+    """Runs a generator in its own precision, on the device where its weights are."""
+
+    def __init__(self, generator: nn.Module, *, compiled: bool = False) -> None:
+        """compiled: by torch.compile, at the first run of each batch size, which takes many seconds."""
+        self.device = next(generator.parameters()).device
+        self.forward = torch.compile(generator, dynamic=False) if compiled else generator
+
+    def run(self, inputs: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
+        """See deploy.engine.Runtime."""
+        with torch.inference_mode():
+            tensors = [torch.from_numpy(value).to(self.device) for value in inputs.values()]
+            result: npt.NDArray[Any] = self.forward(*tensors).float().cpu().numpy()
+        return result
+
+    def close(self) -> None:
+        """Drop the generator."""
+        del self.forward

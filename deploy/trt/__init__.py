@@ -1,0 +1,1 @@
+"""TensorRT, TensorRT-RTX and Torch-TensorRT; importable without any of them."""

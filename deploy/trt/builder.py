@@ -1,0 +1,228 @@
+"""From an ONNX graph to a TensorRT or TensorRT-RTX plan, strongly typed: the graph alone decides the precision.
+
+One path for TensorRT 10.15, 11.x and TensorRT-RTX 1.x; every `trt` name that is used exists in all of them (tested).
+TensorRT 8.5 of JetPack 5 is left out: it comes with Python 3.8, which does not run this project; its trtexec takes the
+ONNX file, with --fp16 in place of a half graph.
+"""
+
+import dataclasses
+import importlib
+import json
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+import torch
+
+from core.errors import LimnerError, UserError
+from deploy.manifest import Backend, Precision
+from deploy.signature import BatchProfile, Signature
+from deploy.target import GRAPH, Work
+
+PLAN = "engine.plan"
+
+Kind = Literal["tensorrt", "tensorrt-rtx"]
+MODULES: dict[Kind, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
+INSTALL: dict[Kind, str] = {
+    "tensorrt": "pip install 'limner[gpu]'",
+    "tensorrt-rtx": "pip install tensorrt-rtx (Linux and Windows)",
+}
+TYPES = {
+    "int8": r"INT8",
+    "bf16": r"BF16|BFLOAT16",
+    "fp16": r"FP16|HALF|\bFLOAT16",
+    "fp32": r"FP32|\bFLOAT(32)?\b",
+}
+"""How an inspector's report writes each type, narrowest first."""
+
+
+@dataclass(frozen=True)
+class TensorRTOptions:
+    """How TensorRT builds a plan."""
+
+    workspace_gb: float = 2.0
+    """Memory that a layer may take while it runs; too little looks like a missing implementation."""
+    level: int = 3
+    """Builder optimisation level, 0 (fast build) to 5 (fast engine)."""
+    tf32: bool = False
+    """Let fp32 convolutions round their inputs to 10 bits, where the GPU gains by it."""
+    timing_cache: Path | None = None
+    """File of kernel timings that is read, added to and written, which makes the next build faster; TensorRT only."""
+    refit: bool = False
+    """Allow new weights of the same shapes to be put into the plan."""
+    strip_plan: bool = False
+    """Leave the weights out of the plan; they are put back from the ONNX file beside it. Implies refit."""
+    version_compatible: bool = False
+    """The plan also runs on later TensorRT versions; slower; TensorRT only."""
+    bare: bool = False
+    """Torch-TensorRT only: leave a bare TensorRT plan for the runner of backend tensorrt, not a saved program."""
+    hardware: Literal["this", "ampere-plus", "same-compute-capability"] = "this"
+    """GPUs that the plan runs on: this model only, Ampere and later, or any with this one's compute capability."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.level <= 5:
+            raise UserError(f"tensorrt.level {self.level}: must be 0 to 5")
+        if self.workspace_gb <= 0:
+            raise UserError(f"tensorrt.workspace-gb {self.workspace_gb}: must be more than 0")
+
+
+def load_tensorrt(kind: Kind) -> ModuleType:
+    """The bindings; UserError where they are not installed."""
+    try:
+        return importlib.import_module(MODULES[kind])
+    except ImportError as error:
+        raise UserError(f"backend {kind}: no {MODULES[kind]} here ({error}): {INSTALL[kind]}") from error
+
+
+def check_driver(backend: Backend) -> None:
+    """UserError where there is no NVIDIA driver or no GPU that torch can use."""
+    if not torch.cuda.is_available():
+        raise UserError(
+            f"backend {backend}: no NVIDIA GPU or driver (or a torch without CUDA) here: take --backend openvino, or "
+            "tensorrt-rtx, which builds without a GPU"
+        )
+
+
+def logger(trt: ModuleType) -> Any:
+    """A TensorRT logger that prints warnings and errors only."""
+    return trt.Logger(trt.Logger.WARNING)
+
+
+def build_plan(kind: Kind, graph: Path, signature: Signature, batch: BatchProfile, options: TensorRTOptions) -> bytes:
+    """Parse an ONNX file and build a plan for batches of `batch`.
+
+    TensorRT, unlike TensorRT-RTX, needs a GPU. Raises LimnerError with the parser's words for a graph that it refuses.
+    """
+    trt = load_tensorrt(kind)
+    log = logger(trt)
+    builder = trt.Builder(log)
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    parser = trt.OnnxParser(network, log)
+    if not parser.parse_from_file(str(graph)):
+        reasons = "; ".join(parser.get_error(i).desc() for i in range(parser.num_errors))
+        raise LimnerError(f"{kind} {trt.__version__} does not take {graph}: {reasons}")
+    config = _configure(trt, kind, builder, options)
+    profile = builder.create_optimization_profile()
+    for port in signature.inputs:
+        profile.set_shape(port.name, *((size, *port.shape) for size in (batch.minimum, batch.optimum, batch.maximum)))
+    config.add_optimization_profile(profile)
+    cache = _read_timing_cache(config, options) if kind == "tensorrt" else None
+    plan = builder.build_serialized_network(network, config)
+    if plan is None:
+        raise LimnerError(f"{kind} {trt.__version__} built nothing from {graph}: its own messages are above")
+    if cache is not None and options.timing_cache is not None:
+        options.timing_cache.write_bytes(bytes(config.get_timing_cache().serialize()))
+    return bytes(plan)
+
+
+def _configure(trt: ModuleType, kind: Kind, builder: Any, options: TensorRTOptions) -> Any:
+    config = builder.create_builder_config()
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, int(options.workspace_gb * 2**30))
+    config.builder_optimization_level = options.level
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # so that the inspector can prove the precision
+    flags = {
+        trt.BuilderFlag.TF32: options.tf32,
+        trt.BuilderFlag.REFIT: options.refit or options.strip_plan,
+        trt.BuilderFlag.STRIP_PLAN: options.strip_plan,
+        trt.BuilderFlag.VERSION_COMPATIBLE: options.version_compatible,
+    }
+    for flag, wanted in flags.items():
+        (config.set_flag if wanted else config.clear_flag)(flag)
+    if kind == "tensorrt":
+        levels = {
+            "this": trt.HardwareCompatibilityLevel.NONE,
+            "ampere-plus": trt.HardwareCompatibilityLevel.AMPERE_PLUS,
+            "same-compute-capability": trt.HardwareCompatibilityLevel.SAME_COMPUTE_CAPABILITY,
+        }
+        config.hardware_compatibility_level = levels[options.hardware]
+    return config
+
+
+def _read_timing_cache(config: Any, options: TensorRTOptions) -> Any:
+    if options.timing_cache is None:
+        return None
+    stored = options.timing_cache.read_bytes() if options.timing_cache.is_file() else b""
+    cache = config.create_timing_cache(stored)
+    config.set_timing_cache(cache, False)
+    return cache
+
+
+def layer_precision(report: str) -> str:
+    """The precision that most convolutions of a plan work in, from the inspector's JSON; "unknown" if it has no types.
+
+    An int8 convolution may write fp32, so the narrowest type among a layer's inputs and outputs counts. Where layers
+    are fused beyond recognition all layers count.
+    """
+    layers = [layer for layer in json.loads(report).get("Layers", []) if isinstance(layer, dict)]
+    convolutions = [layer for layer in layers if "conv" in json.dumps(layer).lower()]
+    found: list[str] = []
+    for layer in convolutions or layers:
+        formats = " ".join(
+            str(port.get("Format/Datatype")) for key in ("Inputs", "Outputs") for port in layer.get(key, [])
+        )
+        found += [name for name, words in TYPES.items() if re.search(words, formats.upper())][:1]
+    return Counter(found).most_common(1)[0][0] if found else "unknown"
+
+
+def options_report(options: TensorRTOptions) -> dict[str, Any]:
+    """The options as a manifest keeps them."""
+    return {
+        name: str(value) if isinstance(value, Path) else value for name, value in dataclasses.asdict(options).items()
+    }
+
+
+def settings(options: TensorRTOptions) -> dict[str, Any]:
+    """The options as a manifest keeps them."""
+    values = dataclasses.asdict(options)
+    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+
+
+class TensorRTTarget:
+    """TensorRT and TensorRT-RTX as deploy.target.Target."""
+
+    storage_only: tuple[Precision, ...] = ()
+
+    def __init__(self, kind: Kind, options: TensorRTOptions) -> None:
+        """UserError where this machine cannot build for it."""
+        if kind == "tensorrt":
+            check_driver(kind)
+        self.kind = kind
+        self.module = load_tensorrt(kind)
+        self.options = options
+        self.runs_here = torch.cuda.is_available()
+
+    def version(self) -> str:
+        """Of the bindings."""
+        return str(self.module.__version__)
+
+    def device(self) -> str:
+        """The GPU; without one, what TensorRT-RTX builds for by itself."""
+        return str(torch.cuda.get_device_name()) if self.runs_here else "any GPU that TensorRT-RTX supports"
+
+    def check(self, asked: Precision) -> None:
+        """UserError for bf16."""
+        if asked == "bf16":
+            raise UserError(
+                f"precision bf16: {self.kind} has no bf16 transposed convolution (NVIDIA/TensorRT#4829): take fp16"
+            )
+
+    def make(self, work: Work) -> None:
+        """Write the plan beside the graph."""
+        plan = build_plan(self.kind, work.directory / GRAPH, work.signature, work.batch, self.options)
+        (work.directory / PLAN).write_bytes(plan)
+
+    def settings(self) -> dict[str, Any]:
+        """The options as a manifest keeps them."""
+        return settings(self.options)
+
+    def executed(self, work: Work) -> str:
+        """From the inspector's report of the layers of the plan, where it can be deserialized."""
+        if not self.runs_here:
+            return "unknown"
+        from deploy.trt.runner import Plan
+
+        with Plan(self.kind, work.directory, self.options.strip_plan) as plan:
+            return layer_precision(plan.layers())

@@ -1,0 +1,193 @@
+"""Runs a TensorRT plan: named ports, pinned host buffers, CUDA graphs, several callers at once.
+
+Device memory, streams and graphs are torch's, so that nothing is needed beside the bindings. Not yet run on a GPU.
+"""
+
+import queue
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from core.errors import UserError
+from deploy.manifest import Manifest
+from deploy.signature import BatchProfile, Port, Signature
+from deploy.target import GRAPH
+from deploy.trt.builder import PLAN, Kind, check_driver, load_tensorrt
+
+LANES = 2
+"""Callers at once for one batch size: while one batch is copied, the other computes."""
+
+
+class Plan:
+    """A deserialized plan. A context manager; its owner closes it."""
+
+    def __init__(self, kind: Kind, directory: Path, stripped: bool = False) -> None:
+        """directory: holds the plan, and the graph whose weights a stripped plan gets back.
+
+        Raises UserError where there is no driver, or TensorRT refuses the plan.
+        """
+        self.trt = load_tensorrt(kind)
+        check_driver(kind)
+        log = self.trt.Logger(self.trt.Logger.WARNING)
+        self.runtime = self.trt.Runtime(log)
+        self.engine = self.runtime.deserialize_cuda_engine((directory / PLAN).read_bytes())
+        if self.engine is None:
+            raise UserError(
+                f"{directory / PLAN}: {kind} {self.trt.__version__} on {torch.cuda.get_device_name()} refuses "
+                "it (built by another version, for another GPU, or damaged): build the engine again on this machine"
+            )
+        if stripped:
+            refitter = self.trt.Refitter(self.engine, log)
+            parser = self.trt.OnnxParserRefitter(refitter, log)
+            if not (parser.refit_from_file(str(directory / GRAPH)) and refitter.refit_cuda_engine()):
+                raise UserError(f"{directory / PLAN}: cannot take its weights from {GRAPH}: build the engine again")
+
+    def layers(self) -> str:
+        """The inspector's report on all layers, as JSON."""
+        inspector = self.engine.create_engine_inspector()
+        return str(inspector.get_engine_information(self.trt.LayerInformationFormat.JSON))
+
+    def tensors(self, signature: Signature) -> dict[str, str]:
+        """The plan's tensor for each port: by name, or by order where an exporter gave names of its own.
+
+        Raises UserError where number or types are not the signature's: a foreign plan.
+        """
+        names = [self.engine.get_tensor_name(i) for i in range(self.engine.num_io_tensors)]
+        inputs = [name for name in names if self.engine.get_tensor_mode(name) == self.trt.TensorIOMode.INPUT]
+        outputs = [name for name in names if name not in inputs]
+        wanted = [port.name for port in signature.inputs]
+        ordered = wanted if set(wanted) == set(inputs) else inputs
+        found = dict(zip((*wanted, signature.output.name), (*ordered, *outputs), strict=False))
+        ports = (*signature.inputs, signature.output)
+        types = {port.name: np.dtype(self.trt.nptype(self.engine.get_tensor_dtype(found[port.name]))) for port in ports}
+        if len(names) != len(ports) or any(types[port.name] != np.dtype(port.dtype) for port in ports):
+            raise UserError(f"{PLAN}: its tensors {names} are not those of the manifest: build the engine again")
+        return found
+
+    def close(self) -> None:
+        """Free the device memory."""
+        del self.engine, self.runtime
+
+    def __enter__(self) -> "Plan":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+class _Lane:
+    """One execution context with its own stream and buffers, and for a fixed batch size its CUDA graph.
+
+    A graph keeps addresses and shapes of its context, so each batch size that has one has a context to itself.
+    """
+
+    def __init__(self, plan: Plan, signature: Signature, batch: int, fixed: bool) -> None:
+        """batch: the size if `fixed`, else the largest."""
+        self.context = plan.engine.create_execution_context()
+        self.stream: torch.cuda.Stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        self.signature = signature
+        self.tensors = plan.tensors(signature)
+        ports = (*signature.inputs, signature.output)
+        self.host = {port.name: _buffer(port, batch, pinned=True) for port in ports}
+        self.device = {port.name: _buffer(port, batch, pinned=False) for port in ports}
+        for port in ports:
+            self.context.set_tensor_address(self.tensors[port.name], self.device[port.name].data_ptr())
+        self.graph: torch.cuda.CUDAGraph | None = None
+        if fixed:
+            with torch.cuda.stream(self.stream):
+                self._enqueue(
+                    batch
+                )  # TensorRT settles a shape's resources on its first run, which must not be captured
+            self.stream.synchronize()
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
+                self._enqueue(batch)
+            self.graph = graph
+
+    def run(self, inputs: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
+        batch = len(next(iter(inputs.values())))
+        for name, values in inputs.items():
+            self.host[name][:batch].copy_(torch.from_numpy(values))
+        with torch.cuda.stream(self.stream):
+            if self.graph is None:
+                self._enqueue(batch)
+            else:
+                self.graph.replay()
+        self.stream.synchronize()
+        return np.array(self.host[self.signature.output.name][:batch].numpy())
+
+    def _enqueue(self, batch: int) -> None:
+        """Copy in, compute, copy out, all on the current stream."""
+        for port in self.signature.inputs:
+            self.device[port.name][:batch].copy_(self.host[port.name][:batch], non_blocking=True)
+            self.context.set_input_shape(self.tensors[port.name], (batch, *port.shape))
+        if not self.context.execute_async_v3(torch.cuda.current_stream().cuda_stream):
+            raise RuntimeError(f"TensorRT could not enqueue a batch of {batch}; its own messages are above")
+        name = self.signature.output.name
+        self.host[name][:batch].copy_(self.device[name][:batch], non_blocking=True)
+
+
+def _buffer(port: Port, batch: int, pinned: bool) -> torch.Tensor:
+    dtype: torch.dtype = getattr(torch, port.dtype)
+    return torch.empty((batch, *port.shape), dtype=dtype, pin_memory=pinned, device="cpu" if pinned else "cuda")
+
+
+class TensorRTRuntime:
+    """A plan with lanes for its callers: with CUDA graphs at the profile's three sizes, without at all others."""
+
+    def __init__(self, plan: Plan, signature: Signature, batch: BatchProfile) -> None:
+        """Takes over `plan`, and closes it."""
+        self.plan, self.signature, self.batch = plan, signature, batch
+        self.idle: dict[int, queue.LifoQueue[_Lane]] = {}
+        self.made: dict[int, int] = {}
+        self.lock = threading.Lock()
+
+    def run(self, inputs: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
+        """See deploy.engine.Runtime."""
+        size = len(next(iter(inputs.values())))
+        key = size if size in self.batch.sizes() else 0
+        lane = self._take(key)
+        try:
+            return lane.run(inputs)
+        finally:
+            self.idle[key].put(lane)
+
+    def _take(self, key: int) -> _Lane:
+        """An idle lane for a batch size (0: any), a new one while there are few, or the next that gets idle."""
+        with self.lock:
+            idle = self.idle.setdefault(key, queue.LifoQueue())
+            if idle.empty() and self.made.get(key, 0) < LANES:
+                lane = _Lane(self.plan, self.signature, key or self.batch.maximum, fixed=bool(key))
+                self.made[key] = self.made.get(key, 0) + 1
+                return lane
+        return idle.get()
+
+    def close(self) -> None:
+        """Free contexts, then the plan."""
+        self.idle.clear()
+        self.plan.close()
+
+
+def open_runtime(directory: Path, manifest: Manifest, options: Mapping[str, Any]) -> TensorRTRuntime:
+    """The runtime of an engine directory; see deploy.engine.open_runtime.
+
+    Raises UserError, before it touches the plan, where TensorRT's version or the GPU is not the one it was built for.
+    """
+    kind: Kind = "tensorrt-rtx" if manifest.backend == "tensorrt-rtx" else "tensorrt"
+    trt = load_tensorrt(kind)
+    if trt.__version__ != manifest.backend_version and kind == "tensorrt" and not options["version_compatible"]:
+        raise UserError(
+            f"{directory}: built by {kind} {manifest.backend_version}, here is {trt.__version__}: build it again, or "
+            "with --tensorrt.version-compatible"
+        )
+    check_driver(kind)
+    device = torch.cuda.get_device_name()
+    if kind == "tensorrt" and options["hardware"] == "this" and device != manifest.device:
+        raise UserError(f"{directory}: built for {manifest.device}, here is {device}: build it again on this machine")
+    plan = Plan(kind, directory, stripped=options["strip_plan"])
+    return TensorRTRuntime(plan, manifest.signature, manifest.batch)

@@ -1,0 +1,114 @@
+"""The same inputs through bundle and engine: how far apart the pictures are, and whether that is near enough."""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from skimage.metrics import structural_similarity
+
+from core.errors import LimnerError
+from core.images import from_uint8
+from deploy.engine import Engine
+from deploy.manifest import Precision
+from deploy.samples import Inputs, as_taken
+
+Array = npt.NDArray[Any]
+
+RANGE = 2.0
+"""Width of [-1, 1], the peak value of PSNR and SSIM."""
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far an engine of a precision may be from its bundle; 2 is the width of [-1, 1], -1 the least SSIM."""
+
+    max_abs: float = RANGE
+    min_psnr_db: float = 0.0
+    min_ssim: float = -1.0
+
+
+TOLERANCES: dict[Precision, Tolerance] = {
+    "fp32": Tolerance(max_abs=1e-3),
+    "bf16": Tolerance(min_ssim=0.99),
+    "fp16": Tolerance(min_ssim=0.99),
+    "int8": Tolerance(min_ssim=0.95, min_psnr_db=28.0),
+}
+"""int8 is meant for trained weights: a generator that draws next to nothing fails on SSIM."""
+
+PIXEL_STEP = 2.0 / 255.0
+"""What rounding to uint8 adds: two values next to a boundary come out one grey level apart."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Two batches of pictures apart: the largest over all values, the worst over pictures."""
+
+    max_abs: float
+    psnr_db: float
+    ssim: float
+
+    def within(self, tolerance: Tolerance) -> bool:
+        """False also where a value is not finite."""
+        return (
+            self.max_abs <= tolerance.max_abs
+            and self.psnr_db >= tolerance.min_psnr_db
+            and self.ssim >= tolerance.min_ssim
+        )
+
+
+def difference(ours: Array, reference: Array) -> Difference:
+    """Compare (N, C, H, W) float pictures in [-1, 1]. PSNR is capped at 200 dB: JSON has no infinity."""
+    apart = np.abs(ours.astype(np.float64) - reference)
+    if not np.isfinite(apart).all():
+        return Difference(max_abs=math.nan, psnr_db=math.nan, ssim=math.nan)
+    error = np.square(apart).mean(axis=(1, 2, 3)).max()
+    similarity = min(
+        structural_similarity(a, b, channel_axis=0, data_range=RANGE, win_size=min(7, *a.shape[1:]))
+        for a, b in zip(ours, reference, strict=True)
+    )
+    return Difference(float(apart.max()), float(10.0 * np.log10(RANGE**2 / max(error, 4e-20))), float(similarity))
+
+
+def verify(engine: Engine, bundle: Engine, inputs: Inputs, precision: Precision) -> dict[str, Any]:
+    """Compare at the engine's smallest, tuned and largest batch, and one picture by itself with the same in a batch.
+
+    engine: may have pixels in its graph; bundle: the generator in eager fp32; inputs: in the bundle's order and format,
+        at least as many as the engine's largest batch.
+    Returns the report for the manifest; raises LimnerError, with the figures, where a difference is beyond tolerance.
+    """
+    tolerance = TOLERANCES[precision]
+    if engine.signature.output.dtype == "uint8":
+        tolerance = dataclasses.replace(tolerance, max_abs=tolerance.max_abs + PIXEL_STEP)
+    inputs = as_taken(engine.signature, inputs)
+    report: dict[str, Any] = {"tolerance": dataclasses.asdict(tolerance), "batches": {}}
+    results: dict[int, Array] = {}
+    for size in engine.batch.sizes():
+        given = {name: values[:size] for name, values in inputs.items()}
+        results[size] = _run(engine, given)
+        apart = difference(results[size], _run(bundle, given))
+        report["batches"][str(size)] = dataclasses.asdict(apart)
+        _demand(apart, tolerance, f"engine and bundle at batch {size}", precision)
+    smallest, largest = engine.batch.minimum, engine.batch.maximum
+    if smallest < largest:
+        apart = difference(results[largest][:smallest], results[smallest])
+        report["batch_invariance"] = dataclasses.asdict(apart)
+        _demand(apart, tolerance, f"batches of {smallest} and {largest}", precision)
+    return report
+
+
+def _run(engine: Engine, inputs: Inputs) -> Array:
+    """(N, C, H, W) float pictures, whatever the engine's own are."""
+    batch, *style = inputs.values()
+    result = engine.infer(batch, *style)
+    return from_uint8(result).numpy() if result.dtype == np.uint8 else result
+
+
+def _demand(apart: Difference, tolerance: Tolerance, what: str, precision: str) -> None:
+    if not apart.within(tolerance):
+        raise LimnerError(
+            f"{what} differ: max-abs {apart.max_abs:.2g}, PSNR {apart.psnr_db:.1f} dB, SSIM {apart.ssim:.4f} "
+            f"(allowed for {precision}: {tolerance.max_abs:.2g}, {tolerance.min_psnr_db:g} dB, {tolerance.min_ssim:g})"
+        )
