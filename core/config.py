@@ -14,6 +14,8 @@ from core.errors import UserError
 Norm = Literal["instance", "batch", "none"]
 Upsample = Literal["transpose", "resize"]
 GanLoss = Literal["bce", "lsgan", "hinge"]
+PortraitLoss = Literal["bce", "hinge", "relativistic"]
+Architecture = Literal["paper", "modern"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Fit = Literal["stretch", "pad", "crop"]
 Launcher = Literal["ray", "local"]
@@ -78,7 +80,8 @@ class AugmentConfig:
     """Random changes to training images, each drawn from (seed, place in the sample stream)."""
 
     load_size: int | None = None
-    """Side to which images are resized before the random crop; None: 286/256 of the image size (the paper's)."""
+    """Side to which images are resized before the random crop; None: 286/256 of the image size (pix2pix's paper's); 0:
+    the image size itself, so that nothing is cropped."""
     flip: bool = True
     """Mirror half of the images, photo and sketch alike."""
     rotate_degrees: float = 0.0
@@ -98,7 +101,7 @@ class AugmentConfig:
 
     def resolved_load_size(self, image_size: int) -> int:
         """Side in pixels before the crop; 286 for 256, in proportion for other sizes."""
-        return self.load_size if self.load_size is not None else round(image_size * 286 / 256)
+        return round(image_size * 286 / 256) if self.load_size is None else self.load_size or image_size
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,8 @@ class OptimizerConfig:
     lr: float = 2e-4
     beta1: float = 0.5
     beta2: float = 0.999
+    discriminator_lr_factor: float = 1.0
+    """The discriminator's rate as a multiple of `lr`: two time scales (Heusel et al. 2017)."""
     lr_decay_epochs: int = 0
     """The last so many epochs take the learning rate linearly to zero; 0: constant."""
 
@@ -116,6 +121,7 @@ class OptimizerConfig:
         for name in ("beta1", "beta2"):
             value = getattr(self, name)
             require(0.0 <= value < 1.0, f"{name} {value}: must be in [0, 1)")
+        require(self.discriminator_lr_factor > 0.0, "discriminator-lr-factor must be positive")
         require(self.lr_decay_epochs >= 0, f"lr-decay-epochs {self.lr_decay_epochs}: must not be negative")
 
 
@@ -170,7 +176,7 @@ class TrainConfig:
         require(self.epochs >= 1, f"epochs {self.epochs}: must be at least 1")
         require(self.batch_size >= 1, f"batch-size {self.batch_size}: must be at least 1")
         require(self.accumulate >= 1, f"accumulate {self.accumulate}: must be at least 1")
-        require(self.seed >= 0, f"seed {self.seed}: must not be negative")
+        require(0 <= self.seed < 2**63, f"seed {self.seed}: must be from 0 to under 2^63")
         require(self.ema_halflife_images >= 0.0, "ema-halflife-images must not be negative")
         load_size = self.augment.resolved_load_size(self.image_size)
         require(
@@ -207,6 +213,111 @@ class Pix2PixConfig(TrainConfig):
             object.__setattr__(self, "generator", generator)
         require(self.l1_weight >= 0.0, f"l1-weight {self.l1_weight}: must not be negative")
         require(self.discriminator_weight > 0.0, "discriminator-weight must be positive")
+
+
+@dataclass(frozen=True)
+class DCGANGeneratorConfig:
+    """A generator of portraits from noise."""
+
+    architecture: Architecture = "modern"
+    """paper: transposed convolutions and batch norm (Radford et al. 2016); modern: residual, skip-excited, no batch norm."""
+    latent: int = 100
+    """Numbers that an image is made from."""
+    width: int = 64
+    """Channels at half the image's side; twice as many at each smaller side (modern: at most 512)."""
+    out_channels: int = 3
+    styles: int = 0
+    """Number of classes that the generator is told by a one-hot vector; set from `condition`, not by hand."""
+
+    def __post_init__(self) -> None:
+        require(self.latent >= 1, f"generator latent {self.latent}: must be at least 1")
+        require(self.width >= 1, f"generator width {self.width}: must be at least 1")
+        require(self.out_channels >= 1, "generator channels must be at least 1")
+        require(self.styles >= 0, f"generator styles {self.styles}: must not be negative")
+
+
+@dataclass(frozen=True)
+class DCGANDiscriminatorConfig:
+    """A discriminator of whole portraits."""
+
+    architecture: Architecture = "modern"
+    width: int = 64
+    """Channels at half the image's side; twice as many at each smaller side (modern: at most 512)."""
+    frozen_stages: int = 0
+    """The first so many halvings keep their weights: for fine-tuning with --init-from (Mo et al. 2020, "Freeze D")."""
+
+    def __post_init__(self) -> None:
+        require(self.width >= 1, f"discriminator width {self.width}: must be at least 1")
+        require(self.frozen_stages >= 0, f"discriminator frozen-stages {self.frozen_stages}: must not be negative")
+
+
+@dataclass(frozen=True)
+class DiffAugmentConfig:
+    """Random changes to real and generated images alike before the discriminator; they do not leak into samples."""
+
+    colour: bool = True
+    """Brightness, saturation and contrast."""
+    translation: float = 0.125
+    """Largest shift in x and y as a fraction of the side."""
+    cutout: float = 0.5
+    """Side of a blanked square as a fraction of the image's."""
+
+    def __post_init__(self) -> None:
+        for name in ("translation", "cutout"):
+            value = getattr(self, name)
+            require(0.0 <= value < 1.0, f"diff-augment {name} {value}: must be in [0, 1)")
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is changed at all."""
+        return self.colour or self.translation > 0.0 or self.cutout > 0.0
+
+
+@dataclass(frozen=True)
+class DCGANConfig(TrainConfig):
+    """A run that learns to invent portraits from noise (Radford et al. 2016, arXiv:1511.06434, and what came after).
+
+    Unlike pix2pix it crops nothing from the data: crops, rotations and shifts of the data are learned as part of it and
+    show in the samples. DiffAugment does not leak so.
+    """
+
+    augment: AugmentConfig = field(default_factory=lambda: AugmentConfig(load_size=0))
+    generator: DCGANGeneratorConfig = field(default_factory=DCGANGeneratorConfig)
+    discriminator: DCGANDiscriminatorConfig = field(default_factory=DCGANDiscriminatorConfig)
+    gan_loss: PortraitLoss = "relativistic"
+    """bce: the paper's; relativistic: each real image against a generated one (Jolicoeur-Martineau 2019)."""
+    r1_weight: float = 0.0
+    """Factor on half the discriminator's mean squared gradient norm at real images."""
+    r2_weight: float = 0.0
+    """The same at generated images."""
+    penalty_interval: int = 4
+    """Steps from one R1 and R2 to the next, each weighted so many times (Karras et al. 2020, "lazy regularization")."""
+    diff_augment: DiffAugmentConfig = field(default_factory=DiffAugmentConfig)
+    condition: str = ""
+    """"style" or the name of an attribute in the dataset's index by which images are conditioned; empty: none."""
+    collapse_fraction: float = 0.3
+    """Samples whose diversity is under this fraction of the data's are called collapsed."""
+    collapse_after_images: int = 20000
+    """Images before which nothing is called collapsed: every generator starts with samples that are all alike."""
+    stop_on_collapse: bool = False
+    """Stop the run then; else warn."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.image_size <= 256, f"image-size {self.image_size}: must be 64, 128 or 256 for DCGAN")
+        require(self.r1_weight >= 0.0 and self.r2_weight >= 0.0, "r1-weight and r2-weight must not be negative")
+        require(self.penalty_interval >= 1, f"penalty-interval {self.penalty_interval}: must be at least 1")
+        require(0.0 <= self.collapse_fraction < 1.0, f"collapse-fraction {self.collapse_fraction}: must be in [0, 1)")
+        halvings = int(math.log2(self.image_size)) - 2
+        frozen = self.discriminator.frozen_stages
+        require(
+            frozen <= halvings,
+            f"discriminator frozen-stages {frozen}: at image-size {self.image_size} it has {halvings}",
+        )
+        require(
+            not frozen or bool(self.init_from),
+            f"discriminator frozen-stages {frozen}: freezes random weights unless --init-from gives trained ones",
+        )
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,11 @@ class UserError(LimnerError):
     exit_code = 2
 
 
+def is_full_disk(error: OSError) -> bool:
+    """Whether the system refused to write for want of space, quota or allowed file size."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
 def run_command(main: Callable[[], None]) -> NoReturn:
     """Run a script's `main` and exit: 0 done, 2 wrong input, 1 anything else, 130 interrupted.
 
@@ -33,7 +38,7 @@ def run_command(main: Callable[[], None]) -> NoReturn:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if not is_full_disk(error):
             raise
         print(f"error: no space left for {error.filename or 'the output'}: free some and run again", file=sys.stderr)
         sys.exit(1)

@@ -1,24 +1,29 @@
 """What each task trains: its networks, the law they follow, and how it is watched."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 
-from core.bundle import BundleConfig
-from core.config import Pix2PixConfig, TrainConfig, require
+from core.bundle import BundleConfig, build_generator
+from core.config import Architecture, DCGANConfig, Pix2PixConfig, TrainConfig, require
+from core.dcgan import DCGANLaw
 from core.loop import Watcher
+from core.networks.dcgan import DCGANDiscriminator
 from core.networks.init import init_weights
+from core.networks.modern import ModernDiscriminator
 from core.networks.patchgan import PatchGAN
 from core.networks.unet import UNet
 from core.pix2pix import Pix2PixLaw
 from core.step import Law
 from core.watching import PairWatcher
-from data_pipeline.index import Dataset
+from core.watching_noise import NoiseWatcher
+from data_pipeline.index import Dataset, Record
 from data_pipeline.reference import read_pairs
 
 WATCHED = 64
-"""Validation pairs that are measured at the end of an epoch, at most."""
+"""Validation pairs, or samples, that are measured at the end of an epoch, at most."""
+INITIAL_STD: dict[Architecture, float | None] = {"paper": 0.02, "modern": None}
 SHOWN = 8
 """Validation pairs on a sample sheet."""
 
@@ -32,6 +37,8 @@ class Task:
     law: Law
     watcher: Watcher
     bundle: BundleConfig
+    records: tuple[Record, ...]
+    """What is learned from."""
     paired: bool
 
 
@@ -39,6 +46,8 @@ def build_task(config: TrainConfig, dataset: Dataset, device: torch.device) -> T
     """The task whose config `config` is."""
     if isinstance(config, Pix2PixConfig):
         return build_pix2pix(config, dataset, device)
+    if isinstance(config, DCGANConfig):
+        return build_dcgan(config, dataset, device)
     raise TypeError(f"no task has a {type(config).__name__}")
 
 
@@ -73,5 +82,47 @@ def build_pix2pix(config: Pix2PixConfig, dataset: Dataset, device: torch.device)
             styles=dataset.styles if styles else (),
             generator=config.generator,
         ),
+        records=dataset.split("train"),
         paired=True,
+    )
+
+
+def build_dcgan(config: DCGANConfig, dataset: Dataset, device: torch.device) -> Task:
+    """Networks with their first weights, the law, and portraits of the data to watch samples beside."""
+    if config.condition:
+        dataset = dataset.classified_by(config.condition)
+    styles = len(dataset.styles) if config.condition else 0
+    bundle = BundleConfig(
+        task="dcgan",
+        image_size=config.image_size,
+        fit=dataset.fit,
+        styles=dataset.styles if styles else (),
+        generator=replace(config.generator, styles=styles),
+    )
+    generator = build_generator(bundle)
+    judge = ModernDiscriminator if config.discriminator.architecture == "modern" else DCGANDiscriminator
+    discriminator = judge(config.discriminator, config.image_size, styles)
+    init_weights(generator, config.seed, INITIAL_STD[config.generator.architecture])
+    init_weights(discriminator, config.seed + 1, INITIAL_STD[config.discriminator.architecture])
+    discriminator.stages[: config.discriminator.frozen_stages].requires_grad_(False)
+    records = dataset.split("train")
+    shown = records[:: max(1, len(records) // WATCHED)][:WATCHED]
+    return Task(
+        generator=generator,
+        discriminator=discriminator,
+        law=DCGANLaw(
+            config.gan_loss,
+            config.generator.latent,
+            config.seed,
+            config.diff_augment,
+            config.r1_weight,
+            config.r2_weight,
+            config.penalty_interval if config.r1_weight > 0.0 or config.r2_weight > 0.0 else 0,
+        ),
+        watcher=NoiseWatcher(
+            config, next(read_pairs(dataset.root, shown, config.image_size, WATCHED)), discriminator, device
+        ),
+        bundle=bundle,
+        records=records,
+        paired=False,
     )

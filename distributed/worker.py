@@ -5,10 +5,10 @@ import hashlib
 import torch
 
 from core.bundle import load_bundle_config, load_generator
-from core.checkpoint import load_newest
+from core.checkpoint import list_checkpoints, load_newest
 from core.config import TrainConfig, require
 from core.ema import Ema
-from core.errors import LimnerError
+from core.errors import LimnerError, is_full_disk
 from core.loop import Extent, Loop
 from core.precision import MixedPrecision
 from core.spec import RunSpec
@@ -30,19 +30,18 @@ def run_worker(spec: RunSpec, context: WorkerContext) -> bool:
     """
     torch.set_num_threads(context.threads)
     dataset = load_dataset(spec.data)
-    records = dataset.split("train")
     config = spec.config
     task = build_task(config, dataset, context.device)
     state = build_state(config, task, context)
     mirror = Mirror(spec.launch.storage, spec.run) if spec.launch.storage and context.rank == 0 else None
     _resume(spec, state, context, mirror)
     step_images = config.batch_size * config.accumulate * context.world
-    steps = steps_to_finish(state.seen_images, config.epochs, len(records), step_images)
+    steps = steps_to_finish(state.seen_images, config.epochs, len(task.records), step_images)
     loader = open_loader(
         spec.launch.loader,
         LoaderSpec(
             root=dataset.root,
-            records=records,
+            records=task.records,
             image_size=config.image_size,
             augment=config.augment,
             batch_size=config.batch_size,
@@ -56,10 +55,17 @@ def run_worker(spec: RunSpec, context: WorkerContext) -> bool:
             paired=task.paired,
         ),
     )
-    extent = Extent(len(records), step_images, state.seen_images + steps * step_images)
+    extent = Extent(len(task.records), step_images, state.seen_images + steps * step_images)
     loop = Loop(config, extent, spec.run, task.bundle, state, task.watcher, context)
     try:
         return loop.train(loader, after_save=mirror.push if mirror else None)
+    except OSError as error:
+        if not is_full_disk(error):
+            raise
+        saved = max((checkpoint.seen_images for checkpoint in list_checkpoints(spec.run / "checkpoints")), default=0)
+        raise LimnerError(
+            f"no space left in {spec.run}: free some and run the same command again to go on from image {saved}"
+        ) from error
     finally:
         loop.close()
 
@@ -69,15 +75,17 @@ def build_state(config: TrainConfig, task: Task, context: WorkerContext) -> Trai
     if config.init_from:
         _init_from(config.init_from, task)
     precision = MixedPrecision(config.precision, context.device)
+    factor = config.optimizer.discriminator_lr_factor
     phases = []
     ema = None
-    for name, network in (("generator", task.generator), ("discriminator", task.discriminator)):
+    networks = (("generator", task.generator, 1.0), ("discriminator", task.discriminator, factor))
+    for name, network, lr_factor in networks:
         network.to(context.device, memory_format=precision.memory_format)  # type: ignore[call-overload]
         if name == "generator" and config.ema_halflife_images > 0.0:
             ema = Ema(network, config.ema_halflife_images)
         if config.compile:
             network.compile()
-        phases.append(Phase(name, network, wrap(network, context), adam(network, config.optimizer)))
+        phases.append(Phase(name, network, wrap(network, context), adam(network, config.optimizer), lr_factor))
     context.say(
         f"{context.world} worker(s) on {context.device.type}, {context.threads} thread(s) each, {precision.name}, "
         f"global batch {config.batch_size * config.accumulate * context.world}"

@@ -1,0 +1,69 @@
+"""Several workers as processes of this machine: equal to one, resumable, and ended with care."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from core.config import CadenceConfig, LaunchConfig, UNetConfig
+from core.errors import UserError
+from core.spec import RunSpec
+from distributed.local import launch
+
+MakeSpec = Callable[..., RunSpec]
+
+ONE = LaunchConfig(launcher="local", cpus_per_worker=1)
+TWO = replace(ONE, workers=2)
+
+
+def first_gradients(spec: RunSpec, seen: int) -> dict[str, torch.Tensor]:
+    """The gradients of a run's first step, from Adam's first moment after it: (1 - beta1) * gradient."""
+    state = torch.load(spec.run / "checkpoints" / f"{seen:010d}" / "state.pt", weights_only=True)
+    return {
+        f"{network} {index}": values["exp_avg"] / (1 - spec.config.optimizer.beta1)
+        for network, optimizer in zip(("generator", "discriminator"), state["optimizers"], strict=True)
+        for index, values in optimizer["state"].items()
+    }
+
+
+def test_two_workers_with_half_the_batch_have_the_gradients_of_one(make_spec: MakeSpec) -> None:
+    """To 1e-4 of each tensor's largest gradient: the sums are the same, their order is not."""
+    changes: dict[str, Any] = {
+        "epochs": 1,
+        "generator": UNetConfig(width=4),
+        "cadence": CadenceConfig(save_images=4, keep_checkpoints=9),
+    }
+    one, two = make_spec("one", ONE, batch_size=4, **changes), make_spec("two", TWO, batch_size=2, **changes)
+    assert launch(one)
+    assert launch(two)
+    expected, found = first_gradients(one, 4), first_gradients(two, 4)
+    assert len(expected) == len(found) > 20
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, rtol=0, atol=1e-4 * gradient.abs().max().item(), msg=name)
+
+
+def test_two_workers_resume_exactly(make_spec: MakeSpec, remains: Callable[[Path], Any]) -> None:
+    straight, resumed = make_spec("straight", TWO), make_spec("resumed", TWO)
+    assert launch(straight)
+    assert launch(replace(resumed, config=replace(resumed.config, epochs=1)))
+    assert launch(resumed)
+    assert remains(resumed.run) == remains(straight.run)
+
+
+def test_fewer_workers_go_on_at_the_same_image_and_say_so(
+    make_spec: MakeSpec, caplog: pytest.LogCaptureFixture
+) -> None:
+    spec = make_spec("run", TWO)
+    launch(replace(spec, config=replace(spec.config, epochs=1)))
+    launch(replace(spec, launch=ONE))
+    assert "going on from image 12" in caplog.text
+    assert "workers changed from 2 to 1: the epoch goes on at the same image, none lost or repeated" in caplog.text
+    assert (spec.run / "checkpoints" / "0000000022").is_dir()
+
+
+def test_an_error_in_a_worker_arrives_as_its_one_line(make_spec: MakeSpec) -> None:
+    with pytest.raises(UserError, match="missing: not a model bundle"):
+        launch(make_spec("run", TWO, init_from="missing"))

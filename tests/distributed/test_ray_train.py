@@ -1,0 +1,113 @@
+"""Ray Train starts the same workers: equal results, recovery after kill -9, one line for what is wrong."""
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.config import CadenceConfig, LaunchConfig
+from core.errors import UserError
+from core.spec import RunSpec
+from distributed.local import launch as launch_local
+
+ray = pytest.importorskip("ray", reason="Ray cannot be imported on this platform")
+pytest.importorskip("ray.train", reason="Ray Train cannot be imported on this platform")
+
+from distributed.ray_train import launch  # noqa: E402
+
+MakeSpec = Callable[..., RunSpec]
+Remains = Callable[[Path], Any]
+
+RAY = LaunchConfig(launcher="ray", cpus_per_worker=1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster() -> Iterator[None]:
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    yield
+    ray.shutdown()
+
+
+def worker_processes() -> list[int]:
+    """Process numbers of Ray Train's workers on this machine, from the titles that Ray gives them."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            title = path.read_bytes()
+        except OSError:  # ended in the meantime
+            continue
+        if title.startswith(b"ray::") and b"TrainWorker" in title:
+            found.append(int(path.parent.name))
+    return sorted(found)
+
+
+def when_seen(run: Path, images: int, act: Callable[[], None]) -> threading.Thread:
+    """Call `act` once the run has reported `images` images."""
+
+    def watch() -> None:
+        metrics = run / "metrics.jsonl"
+        while not metrics.exists() or len(metrics.read_text().splitlines()) < images:
+            threading.Event().wait(0.01)
+        act()
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_a_stopped_and_resumed_ray_run_equals_a_straight_local_one(make_spec: MakeSpec, remains: Remains) -> None:
+    straight, stopped = make_spec("straight"), make_spec("stopped", RAY)
+    assert launch_local(straight)
+    assert launch(replace(stopped, config=replace(stopped.config, epochs=1)))
+    assert launch(stopped)
+    assert remains(stopped.run) == remains(straight.run)
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the workers through /proc")
+def test_kill_9_of_a_worker_in_mid_epoch_changes_nothing(
+    make_spec: MakeSpec, remains: Remains, caplog: pytest.LogCaptureFixture
+) -> None:
+    changes: dict[str, Any] = {"epochs": 30, "cadence": CadenceConfig(report_images=1, sample_epochs=30)}
+    launch_config = replace(RAY, workers=2)
+    undisturbed = make_spec("undisturbed", replace(launch_config, launcher="local"), **changes)
+    disturbed = make_spec("disturbed", launch_config, **changes)
+    killed: list[int] = []
+
+    def kill_one() -> None:
+        killed.append(worker_processes()[-1])
+        os.kill(killed[0], signal.SIGKILL)
+
+    killer = when_seen(disturbed.run, 60, kill_one)
+    assert launch(disturbed)
+    killer.join()
+    assert killed
+    assert "going on from image" in caplog.text
+    assert launch_local(undisturbed)
+    assert remains(disturbed.run) == remains(undisturbed.run)
+
+
+def test_sigterm_saves_and_the_same_command_goes_on(make_spec: MakeSpec, remains: Remains) -> None:
+    changes: dict[str, Any] = {"epochs": 30, "cadence": CadenceConfig(report_images=1, sample_epochs=30)}
+    straight, stopped = make_spec("straight", **changes), make_spec("stopped", RAY, **changes)
+    stopper = when_seen(stopped.run, 15, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    assert not launch(stopped)
+    stopper.join()
+    assert launch(stopped)
+    assert launch_local(straight)
+    assert remains(stopped.run) == remains(straight.run)
+
+
+def test_wrong_input_found_by_a_worker_is_one_line_and_not_retried(make_spec: MakeSpec) -> None:
+    with pytest.raises(UserError, match="missing: not a model bundle"):
+        launch(make_spec("run", RAY, init_from="missing"))
+
+
+def test_more_than_the_cluster_has_is_refused_instead_of_waiting_for_ever(make_spec: MakeSpec) -> None:
+    with pytest.raises(UserError, match=r"3 workers with 1 CPU\(s\) each: the cluster has 2"):
+        launch(make_spec("run", replace(RAY, workers=3)))

@@ -1,0 +1,174 @@
+"""One worker from start to end: exact resume, and everything that may go wrong on the way."""
+
+import errno
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import core.checkpoint
+from core.bundle import load_generator
+from core.checkpoint import list_checkpoints
+from core.config import CadenceConfig, LaunchConfig, OptimizerConfig, UNetConfig
+from core.errors import LimnerError, UserError
+from core.spec import RunSpec
+
+Train = Callable[..., bool]
+Remains = Callable[[Path], dict[str, Any]]
+MakeSpec = Callable[..., RunSpec]
+
+EVERY_IMAGE = CadenceConfig(report_images=1)
+
+
+@pytest.mark.parametrize("loader", ["dali", "reference"])
+@pytest.mark.parametrize("stop_at", [4, 11, 15])
+def test_stopped_and_resumed_equals_straight(
+    make_spec: MakeSpec, train: Train, remains: Remains, loader: Any, stop_at: int
+) -> None:
+    """In the first epoch, at its end, in the second: weights, average, moments, random states, metrics, bundle."""
+    if loader == "dali":
+        pytest.importorskip("nvidia.dali", reason="DALI cannot be imported on this platform")
+    launch = LaunchConfig(launcher="local", loader=loader)
+    straight, stopped = (make_spec(name, launch, cadence=EVERY_IMAGE) for name in ("straight", "stopped"))
+    assert train(straight)
+    assert not train(stopped, stop_at=stop_at)
+    assert list_checkpoints(stopped.run / "checkpoints")[-1].seen_images >= stop_at
+    assert train(stopped)
+    assert remains(stopped.run) == remains(straight.run)
+
+
+def test_batches_across_the_epochs_end_resume_exactly_too(make_spec: MakeSpec, train: Train, remains: Remains) -> None:
+    """11 images in batches of 2 x 2 accumulated: epochs end within a step."""
+    changes: dict[str, Any] = {"batch_size": 2, "accumulate": 2, "epochs": 3, "cadence": EVERY_IMAGE}
+    straight, stopped = (make_spec(name, **changes) for name in ("straight", "stopped"))
+    assert train(straight)
+    assert not train(stopped, stop_at=12)
+    assert train(stopped)
+    assert remains(stopped.run) == remains(straight.run)
+    assert list_checkpoints(straight.run / "checkpoints")[-1].seen_images == 36
+
+
+def test_a_crash_goes_on_from_the_last_save_and_no_point_stands_twice(
+    make_spec: MakeSpec, train: Train, remains: Remains, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    straight, crashed = (make_spec(name, cadence=EVERY_IMAGE) for name in ("straight", "crashed"))
+    train(straight)
+
+    def crash(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("core.state.TrainingState.rng_state", crash)  # as a save begins, after an epoch's reports
+        with pytest.raises(KeyboardInterrupt):
+            train(crashed)
+    assert train(crashed)
+    assert remains(crashed.run) == remains(straight.run)
+
+
+def test_a_damaged_newest_checkpoint_costs_an_epoch_not_the_run(
+    make_spec: MakeSpec, train: Train, remains: Remains, caplog: pytest.LogCaptureFixture
+) -> None:
+    spec, straight = (make_spec(name, cadence=EVERY_IMAGE, epochs=3) for name in ("damaged", "straight"))
+    train(straight)
+    train(replace(spec, config=replace(spec.config, epochs=2)))
+    (spec.run / "checkpoints" / "0000000022" / "state.pt").write_bytes(b"rubbish")
+    assert train(spec)
+    assert "checkpoint 0000000022 is damaged" in caplog.text
+    assert remains(spec.run) == remains(straight.run)
+
+
+def test_a_finished_run_goes_on_when_given_more_epochs(make_spec: MakeSpec, train: Train, remains: Remains) -> None:
+    short, long = make_spec("short"), make_spec("long", epochs=3)
+    train(long)
+    train(short)
+    train(replace(short, config=replace(short.config, epochs=3)))
+    assert remains(short.run) == remains(long.run)
+
+
+def test_what_a_run_leaves_is_all_there(make_spec: MakeSpec, train: Train) -> None:
+    spec = make_spec("run", optimizer=OptimizerConfig(lr_decay_epochs=1), cadence=EVERY_IMAGE)
+    train(spec)
+    assert {path.name for path in spec.run.iterdir()} == {
+        *("config.json", "checkpoints", "model", "samples", "metrics.jsonl", "tensorboard")
+    }
+    assert sorted(path.name for path in (spec.run / "samples").iterdir()) == ["epoch_0001.png", "epoch_0002.png"]
+    lines = [json.loads(line) for line in (spec.run / "metrics.jsonl").read_text().splitlines()]
+    assert len(lines) == 22
+    assert {"loss/l1", "discriminator/real", "discriminator/fake", "lr", "images_per_s", "data_wait_fraction"} <= set(
+        lines[0]
+    )
+    assert {"gradient_norm/generator", "gradient_norm/discriminator", "validation/l1"} <= set(lines[-1])
+    assert lines[0]["lr"] == pytest.approx(2e-4)
+    assert lines[-1]["lr"] == pytest.approx(2e-4 / 11)
+    assert load_generator(spec.run / "model").training is False
+
+
+def test_bundles_start_other_runs(make_spec: MakeSpec, train: Train) -> None:
+    first = make_spec("first")
+    train(first)
+    tuned = make_spec("tuned", init_from=str(first.run / "model"), optimizer=OptimizerConfig(lr=1e-9), epochs=1)
+    train(tuned)
+    before, after = (load_generator(spec.run / "model").state_dict() for spec in (first, tuned))
+    assert all((before[name] - after[name]).abs().max() < 1e-6 for name in before)
+    other = replace(first.config, init_from=str(first.run / "model"), generator=UNetConfig(width=8, depth=6))
+    with pytest.raises(UserError, match="make them equal"):
+        train(replace(first, config=other, run=first.run.with_name("other")))
+
+
+def test_a_loss_that_explodes_stops_the_run_and_leaves_the_good_checkpoint(make_spec: MakeSpec, train: Train) -> None:
+    spec = make_spec("run", cadence=EVERY_IMAGE)
+    train(replace(spec, config=replace(spec.config, epochs=1)))
+    state = spec.run / "checkpoints" / "0000000011"
+    before = (state / "state.pt").read_bytes()
+    wild = make_spec("wild", optimizer=OptimizerConfig(lr=0.99), l1_weight=1e38, cadence=EVERY_IMAGE)
+    shutil.copytree(spec.run / "checkpoints", wild.run / "checkpoints")
+    (wild.run / "config.json").write_text(json.dumps(wild.to_json()))
+    with pytest.raises(LimnerError, match=r"not finite at image \d+: .*lower --optimizer.lr"):
+        train(wild)
+    assert (wild.run / "checkpoints" / "0000000011" / "state.pt").read_bytes() == before
+    assert len(list_checkpoints(wild.run / "checkpoints")) == 1
+
+
+def test_a_full_disk_is_one_line_and_the_last_checkpoint_is_intact(
+    make_spec: MakeSpec, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = make_spec("run")
+    train(replace(spec, config=replace(spec.config, epochs=1)))
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "state.pt")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(core.checkpoint.torch, "save", full)
+        with pytest.raises(LimnerError, match=r"no space left .*run the same command again to go on from image 11"):
+            train(spec)
+    assert train(spec)
+
+
+def test_images_that_vanish_or_break_are_named(make_spec: MakeSpec, train: Train, tmp_path: Path) -> None:
+    spec = make_spec("run", LaunchConfig(launcher="local", loader="reference"))
+    data = tmp_path / "data"
+    shutil.copytree(spec.data, data)
+    photo = sorted((data / "photo").iterdir())[0]
+    content = photo.read_bytes()
+    photo.unlink()
+    with pytest.raises(UserError, match="missing"):
+        train(replace(spec, data=data))
+    photo.write_bytes(content[: len(content) // 2])
+    with pytest.raises(UserError, match=photo.name):
+        train(replace(spec, data=data))
+
+
+def test_a_mirror_brings_a_lost_run_back(make_spec: MakeSpec, train: Train, remains: Remains, tmp_path: Path) -> None:
+    launch = LaunchConfig(launcher="local", storage=str(tmp_path / "bucket"))
+    straight, lost = make_spec("straight"), make_spec("lost", launch)
+    train(straight)
+    train(replace(lost, config=replace(lost.config, epochs=1)))
+    shutil.rmtree(lost.run)
+    assert train(lost)
+    assert remains(lost.run) == remains(straight.run)
+    assert remains(tmp_path / "bucket" / "lost") == remains(straight.run)
