@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-import core.checkpoint
 from core.bundle import load_generator
 from core.checkpoint import list_checkpoints
 from core.config import CadenceConfig, LaunchConfig, OptimizerConfig, UNetConfig
@@ -114,9 +114,9 @@ def test_bundles_start_other_runs(make_spec: MakeSpec, train: Train) -> None:
     train(tuned)
     before, after = (load_generator(spec.run / "model").state_dict() for spec in (first, tuned))
     assert all((before[name] - after[name]).abs().max() < 1e-6 for name in before)
-    other = replace(first.config, init_from=str(first.run / "model"), generator=UNetConfig(width=8, depth=6))
+    other = make_spec("other", init_from=str(first.run / "model"), generator=UNetConfig(width=8))
     with pytest.raises(UserError, match="make them equal"):
-        train(replace(first, config=other, run=first.run.with_name("other")))
+        train(other)
 
 
 def test_a_loss_that_explodes_stops_the_run_and_leaves_the_good_checkpoint(make_spec: MakeSpec, train: Train) -> None:
@@ -143,7 +143,7 @@ def test_a_full_disk_is_one_line_and_the_last_checkpoint_is_intact(
         raise OSError(errno.ENOSPC, "No space left on device", "state.pt")
 
     with monkeypatch.context() as patch:
-        patch.setattr(core.checkpoint.torch, "save", full)
+        patch.setattr(torch, "save", full)
         with pytest.raises(LimnerError, match=r"no space left .*run the same command again to go on from image 11"):
             train(spec)
     assert train(spec)
