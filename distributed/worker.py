@@ -10,6 +10,7 @@ from core.config import TrainConfig, require
 from core.ema import Ema
 from core.errors import LimnerError, is_full_disk
 from core.loop import Extent, Loop
+from core.networks.unet import STATISTICS
 from core.precision import MixedPrecision
 from core.spec import RunSpec
 from core.state import TrainingState
@@ -100,7 +101,9 @@ def _init_from(bundle: str, task: Task) -> None:
         found.generator == task.bundle.generator,
         f"init-from {bundle}: its generator is {found.generator}, the run's {task.bundle.generator}: make them equal",
     )
-    task.generator.load_state_dict(load_generator(bundle).state_dict(), strict=True)
+    loaded = task.generator.load_state_dict(load_generator(bundle).state_dict(), strict=False)
+    strangers = [*loaded.unexpected_keys, *(name for name in loaded.missing_keys if not name.endswith(STATISTICS))]
+    assert not strangers, f"equal architectures with different weights: {strangers}"
 
 
 def _resume(spec: RunSpec, state: TrainingState, context: WorkerContext, mirror: Mirror | None) -> None:

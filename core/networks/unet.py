@@ -1,5 +1,7 @@
 """The U-Net generator of pix2pix (Isola et al. 2017, section 6.1.1)."""
 
+import dataclasses
+
 import torch
 from torch import Tensor, nn
 
@@ -52,6 +54,29 @@ class UNet(nn.Module):
             if level > 0:
                 x = torch.cat([skips[level - 1], x], dim=1)
         return torch.tanh(x)
+
+
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+"""Endings of the names of batch norm's buffers, which instance norm does not have."""
+
+
+def inference_config(config: UNetConfig) -> UNetConfig:
+    """The architecture to use a trained U-Net with: without dropout, and with instance norm in place of batch norm.
+
+    pix2pix's authors run batch norm by batch statistics at test time too, at batch 1; instance norm with the same affine
+    weights computes just that, and at any batch size.
+    """
+    return dataclasses.replace(config, dropout=0.0, norm="instance" if config.norm == "batch" else config.norm)
+
+
+def for_inference(generator: nn.Module) -> nn.Module:
+    """The generator as it is shown, measured and bundled: a U-Net in its `inference_config`, others as they are."""
+    if not isinstance(generator, UNet) or generator.config == inference_config(generator.config):
+        return generator
+    twin = UNet(inference_config(generator.config))
+    weights = {name: value for name, value in generator.state_dict().items() if not name.endswith(STATISTICS)}
+    twin.load_state_dict(weights, strict=True)
+    return twin.to(next(generator.parameters()).device).eval().requires_grad_(False)
 
 
 def _down_block(inputs: int, outputs: int, norm: Norm, outermost: bool) -> nn.Sequential:

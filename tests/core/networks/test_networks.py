@@ -6,7 +6,7 @@ import torch
 from core.config import PatchGANConfig, UNetConfig
 from core.networks.init import init_weights
 from core.networks.patchgan import PatchGAN
-from core.networks.unet import UNet
+from core.networks.unet import UNet, for_inference
 
 
 def count(network: torch.nn.Module) -> int:
@@ -70,6 +70,21 @@ def test_instance_norm_is_batch_norm_of_one_image_while_training() -> None:
     assert all("running" in name or "num_batches" in name for name in missing)
     photo = torch.rand(1, 3, 64, 64) * 2 - 1
     torch.testing.assert_close(instance(photo), batch.train()(photo))
+
+
+def test_a_batch_norm_generator_is_used_by_batch_statistics_at_batch_1() -> None:
+    """As its authors do: its twin for inference gives what it gives itself in training mode, without dropout."""
+    unet = UNet(UNetConfig(width=4, depth=5, norm="batch"))
+    init_weights(unet, seed=3)
+    photos = torch.rand(3, 3, 64, 64) * 2 - 1
+    twin = for_inference(unet)
+    torch.testing.assert_close(twin(photos), torch.cat([unet.train()(photo[None]) for photo in photos]))
+    assert for_inference(twin) is twin
+
+
+def test_dropout_is_gone_for_inference() -> None:
+    unet = UNet(UNetConfig(width=4, depth=5, dropout=0.5))
+    assert not any(isinstance(module, torch.nn.Dropout) for module in for_inference(unet).modules())
 
 
 def test_style_changes_the_drawing_and_must_be_given() -> None:
