@@ -15,11 +15,17 @@ import safetensors
 import safetensors.torch
 from torch import Tensor, nn
 
-from core.config import Fit, UNetConfig
+from core.config import DCGANGeneratorConfig, Fit, UNetConfig
 from core.errors import UserError
+from core.networks.dcgan import DCGANGenerator
+from core.networks.modern import ModernGenerator
 from core.networks.unet import UNet
 
 FORMAT = 1
+GENERATOR_CONFIGS: dict[str, type[UNetConfig] | type[DCGANGeneratorConfig]] = {
+    "pix2pix": UNetConfig,
+    "dcgan": DCGANGeneratorConfig,
+}
 WEIGHTS, CONFIG, CARD = "generator.safetensors", "config.json", "README.md"
 
 
@@ -33,7 +39,7 @@ class BundleConfig:
     """How a picture of another shape becomes a square input; what the training data was prepared with."""
     styles: tuple[str, ...]
     """Names of the styles that the generator was conditioned on, by number; empty if it was not."""
-    generator: UNetConfig
+    generator: UNetConfig | DCGANGeneratorConfig
 
 
 def save_bundle(directory: Path, generator: nn.Module, config: BundleConfig) -> None:
@@ -69,7 +75,7 @@ def load_bundle_config(directory: Path | str) -> BundleConfig:
             raise UserError(
                 f"{path}: bundle format {found}, this version reads format {FORMAT}: export the model again"
             )
-        generator = UNetConfig(**values.pop("generator"))
+        generator = GENERATOR_CONFIGS[values["task"]](**values.pop("generator"))
         return BundleConfig(generator=generator, styles=tuple(values.pop("styles")), **values)
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(f"{path}: damaged bundle config ({error}): export the model again") from error
@@ -93,7 +99,11 @@ def load_generator(directory: Path | str) -> nn.Module:
 
 def build_generator(config: BundleConfig) -> nn.Module:
     """The generator that a bundle's config describes; its weights are arbitrary until some are loaded."""
-    return UNet(config.generator)
+    generator = config.generator
+    if isinstance(generator, UNetConfig):
+        return UNet(generator)
+    build = ModernGenerator if generator.architecture == "modern" else DCGANGenerator
+    return build(generator, config.image_size)
 
 
 def _model_card(config: BundleConfig, weights: dict[str, Tensor]) -> str:

@@ -220,7 +220,7 @@ class DCGANGeneratorConfig:
     """A generator of portraits from noise."""
 
     architecture: Architecture = "modern"
-    """paper: transposed convolutions and batch norm (Radford et al. 2016); modern: residual, skip-excited, no batch norm."""
+    """paper: transposed convolutions and batch norm (Radford et al. 2016); modern: residual, no batch norm."""
     latent: int = 100
     """Numbers that an image is made from."""
     width: int = 64

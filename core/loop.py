@@ -14,6 +14,7 @@ from core.checkpoint import save_checkpoint
 from core.config import TrainConfig
 from core.errors import LimnerError
 from core.images import Batch, Uint8Image
+from core.networks.unet import for_inference
 from core.schedule import due, learning_rate
 from core.sheets import save_png
 from core.state import TrainingState
@@ -59,8 +60,8 @@ class Watcher(Protocol):
     def samples(self, generator: nn.Module) -> Uint8Image:
         """A sheet of the same fixed cases each time."""
 
-    def evaluate(self, generator: nn.Module) -> dict[str, float]:
-        """Validation figures by name; empty if there is nothing to measure on."""
+    def evaluate(self, generator: nn.Module, seen_images: int) -> dict[str, float]:
+        """Validation figures by name; empty if there is nothing to measure on. LimnerError to stop the run."""
 
     score: str
     """Name of the figure that picks the best checkpoint, lower is better."""
@@ -176,7 +177,7 @@ class Loop:
             sheet = self.watcher.samples(generator)
             save_png(self.run / "samples" / f"epoch_{epoch:04d}.png", sheet)
             self.writer.image("samples", sheet, self.state.seen_images)
-        return self.watcher.evaluate(generator)
+        return self.watcher.evaluate(generator, self.state.seen_images)
 
     def _save(self, score: float | None) -> None:
         rng_states = self.context.gather(self.state.rng_state())
@@ -189,4 +190,4 @@ class Loop:
 
     def _averaged_generator(self) -> nn.Module:
         step = self.state.step
-        return step.ema.network if step.ema is not None else step.generator.network
+        return for_inference(step.ema.network if step.ema is not None else step.generator.network)

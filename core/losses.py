@@ -5,6 +5,9 @@ from torch import Tensor
 
 from core.config import GanLoss
 
+Losses = tuple[Tensor, dict[str, Tensor]]
+"""A scalar to minimise, and named scalars to watch; all on the device."""
+
 
 def discriminator_loss(kind: GanLoss, real: Tensor, fake: Tensor) -> Tensor:
     """Sum of the losses on real and fake logits (any shape), each averaged; a scalar.
@@ -31,3 +34,12 @@ def generator_loss(kind: GanLoss, fake: Tensor) -> Tensor:
     if kind == "lsgan":
         return (fake - 1.0).square().mean()
     return -fake.mean()
+
+
+def relativistic_loss(ahead: Tensor, behind: Tensor) -> Tensor:
+    """How far logits `ahead` should yet rise over `behind` (N,), image by image; a scalar.
+
+    Jolicoeur-Martineau 2019, RSGAN, equations 3 and 4; with R1 and R2 it is Huang et al. 2024, equation 2. The
+    discriminator wants real ahead of generated, the generator the reverse.
+    """
+    return F.softplus(behind.float() - ahead.float()).mean()

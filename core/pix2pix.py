@@ -6,10 +6,7 @@ from torch import Tensor, nn
 
 from core.config import GanLoss
 from core.images import Batch
-from core.losses import discriminator_loss, generator_loss
-
-Losses = tuple[Tensor, dict[str, Tensor]]
-"""A scalar to minimise, and named scalars to watch; all on the device."""
+from core.losses import Losses, discriminator_loss, generator_loss
 
 
 class Pix2PixLaw:
@@ -22,6 +19,7 @@ class Pix2PixLaw:
         self.l1_weight = l1_weight
         self.discriminator_weight = discriminator_weight
         self.joint_pass = joint_pass
+        self.penalty_interval = 0
 
     def generate(self, generator: nn.Module, batch: Batch) -> Tensor:
         """Sketches (N, C, S, S) in [-1, 1] for the batch's photos, with gradients."""
@@ -45,6 +43,10 @@ class Pix2PixLaw:
             "discriminator/fake": fake_logits.float().sigmoid().mean(),
         }
         return loss, stats
+
+    def penalty(self, discriminator: nn.Module, batch: Batch, fake: Tensor) -> Losses:
+        """None: never called, as `penalty_interval` is 0."""
+        raise NotImplementedError
 
     def generator_loss(self, discriminator: nn.Module, batch: Batch, fake: Tensor) -> Losses:
         """Loss of the generator for `fake`: GAN + l1_weight * L1 (Isola et al. 2017, equation 4)."""

@@ -4,6 +4,11 @@ from dataclasses import dataclass
 
 from core.config import (
     CadenceConfig,
+    DCGANConfig,
+    DCGANDiscriminatorConfig,
+    DCGANGeneratorConfig,
+    DiffAugmentConfig,
+    OptimizerConfig,
     PatchGANConfig,
     Pix2PixConfig,
     TrainConfig,
@@ -65,6 +70,51 @@ PRESETS: dict[str, dict[str, Preset]] = {
             ),
             "For a GPU: the paper's networks with instance norm, batch 16, bf16 where the machine has it, compiled, "
             "averaged weights.",
+        ),
+    },
+    "dcgan": {
+        "demo": Preset(
+            DCGANConfig(
+                image_size=64,
+                epochs=60,
+                batch_size=16,
+                cache=True,
+                ema_halflife_images=1500.0,
+                generator=DCGANGeneratorConfig(width=24),
+                discriminator=DCGANDiscriminatorConfig(width=24),
+                optimizer=OptimizerConfig(lr=5e-4, beta1=0.0, beta2=0.99),
+                r1_weight=1.0,
+                cadence=CadenceConfig(report_images=400, sample_epochs=5),
+            ),
+            "Built-in portraits at 64 pixels on 2 CPU cores in about 4 minutes; recognisable new ones.",
+        ),
+        "paper": Preset(
+            DCGANConfig(
+                image_size=64,
+                epochs=25,
+                batch_size=128,
+                precision="fp32",
+                generator=DCGANGeneratorConfig(architecture="paper"),
+                discriminator=DCGANDiscriminatorConfig(architecture="paper"),
+                gan_loss="bce",
+                diff_augment=DiffAugmentConfig(colour=False, translation=0.0, cutout=0.0),
+                cadence=CadenceConfig(report_images=1000),
+            ),
+            "Radford et al. 2016: batch norm, transposed convolutions, BCE, Adam 2e-4 with beta1 0.5, batch 128.",
+        ),
+        "modern": Preset(
+            DCGANConfig(
+                image_size=64,
+                epochs=200,
+                batch_size=16,
+                cache=True,
+                ema_halflife_images=5000.0,
+                optimizer=OptimizerConfig(lr=5e-4, beta1=0.0, beta2=0.99),
+                r1_weight=1.0,
+                cadence=CadenceConfig(report_images=1000, sample_epochs=5),
+            ),
+            "For few images: residual networks without batch norm, relativistic loss, lazy R1, DiffAugment, averaged "
+            "weights.",
         ),
     },
 }

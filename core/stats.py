@@ -1,6 +1,7 @@
 """Scalars summed on the device and read once per report, and where they go: TensorBoard and metrics.jsonl."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,24 +15,24 @@ from core.images import Uint8Image
 
 
 class Accumulator:
-    """Means of named device scalars over the steps since the last report."""
+    """Means of named device scalars over the steps since the last report that had them."""
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
-        self._steps = 0
+        self._steps: Counter[str] = Counter()
 
     def add(self, stats: Mapping[str, Tensor]) -> None:
         """Add one step's scalars; stays on the device."""
         for name, value in stats.items():
             total = self._sums.get(name)
             self._sums[name] = value.detach().double() if total is None else total + value.detach()
-        self._steps += 1
+            self._steps[name] += 1
 
     def drain(self) -> tuple[list[str], Tensor]:
         """Names and their means since the last call, as one float64 vector on the device."""
         names = sorted(self._sums)
-        means = torch.stack([self._sums[name] for name in names]) / self._steps
-        self._sums, self._steps = {}, 0
+        means = torch.stack([self._sums[name] / self._steps[name] for name in names])
+        self._sums, self._steps = {}, Counter()
         return names, means
 
 

@@ -12,27 +12,37 @@ from torch.optim import Adam, Optimizer
 from core.config import OptimizerConfig
 from core.ema import Ema
 from core.images import Batch
+from core.losses import Losses
 from core.precision import MixedPrecision
 
 
 class Law(Protocol):
     """What two networks play for: losses as scalars to minimise, with named scalars to watch."""
 
+    penalty_interval: int
+    """Steps from one penalty on the discriminator to the next; 0: none."""
+
     def generate(self, generator: nn.Module, batch: Batch) -> Tensor:
         """Images of the generator for a batch, with gradients."""
 
-    def discriminator_loss(
-        self, discriminator: nn.Module, batch: Batch, fake: Tensor
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def discriminator_loss(self, discriminator: nn.Module, batch: Batch, fake: Tensor) -> Losses:
         """Loss of the discriminator; `fake` is detached."""
 
-    def generator_loss(self, discriminator: nn.Module, batch: Batch, fake: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def penalty(self, discriminator: nn.Module, batch: Batch, fake: Tensor) -> Losses:
+        """What is added to that every `penalty_interval` steps; computed in fp32 on the bare discriminator."""
+
+    def generator_loss(self, discriminator: nn.Module, batch: Batch, fake: Tensor) -> Losses:
         """Loss of the generator through a frozen discriminator."""
 
 
 def adam(network: nn.Module, config: OptimizerConfig) -> Adam:
-    """Fused Adam over the weights of `network`."""
-    return Adam(network.parameters(), lr=config.lr, betas=(config.beta1, config.beta2), fused=True)
+    """Fused Adam over the weights of `network` that are to be trained."""
+    return Adam(trainable(network), lr=config.lr, betas=(config.beta1, config.beta2), fused=True)
+
+
+def trainable(network: nn.Module) -> list[nn.Parameter]:
+    """The weights of `network` that have gradients."""
+    return [parameter for parameter in network.parameters() if parameter.requires_grad]
 
 
 @dataclass
@@ -43,6 +53,16 @@ class Phase:
     network: nn.Module
     wrapped: nn.Module
     optimizer: Optimizer
+    lr_factor: float = 1.0
+    """This player's learning rate as a multiple of the run's."""
+
+    def __post_init__(self) -> None:
+        self._weights = trainable(self.network)
+
+    def freeze(self, frozen: bool) -> None:
+        """Stop, or let again, gradients reach the weights that this player trains."""
+        for weight in self._weights:
+            weight.requires_grad_(not frozen)
 
     def accumulating(self, last: bool) -> AbstractContextManager[Any]:
         """Where several batches make one step, gradients are exchanged after the last only."""
@@ -72,20 +92,24 @@ class TrainingStep:
         """
         for phase in (self.generator, self.discriminator):
             for group in phase.optimizer.param_groups:
-                group["lr"] = lr
-        self.discriminator.network.requires_grad_(True)
+                group["lr"] = lr * phase.lr_factor
+        self.discriminator.freeze(False)
         # With one batch the generator runs once for both phases; with several, keeping all their graphs alive would
         # cost the memory that accumulation is there to save.
         shared = self._generate(batches[0]) if len(batches) == 1 else None
-        stats = self._run_phase(self.discriminator, batches, shared)
-        self.discriminator.network.requires_grad_(False)
+        every = self.law.penalty_interval
+        penalise = every > 0 and seen_images // step_images % every == 0
+        stats = self._run_phase(self.discriminator, batches, shared, penalise)
+        self.discriminator.freeze(True)
         stats |= self._run_phase(self.generator, batches, shared)
         if self.ema is not None:
             self.ema.update(self.generator.network, seen_images, step_images)
         self._watch(stats, seen_images)
         return stats
 
-    def _run_phase(self, phase: Phase, batches: Sequence[Batch], shared: Tensor | None) -> dict[str, Tensor]:
+    def _run_phase(
+        self, phase: Phase, batches: Sequence[Batch], shared: Tensor | None, penalise: bool = False
+    ) -> dict[str, Tensor]:
         phase.optimizer.zero_grad(set_to_none=True)
         playing_generator = phase is self.generator
         totals: dict[str, Tensor] = {}
@@ -101,6 +125,9 @@ class TrainingStep:
                         loss, stats = self.law.generator_loss(self.discriminator.network, batch, fake)
                     else:
                         loss, stats = self.law.discriminator_loss(phase.wrapped, batch, fake.detach())
+                if penalise:  # one backward with the loss, so that workers exchange gradients once
+                    penalty, more = self.law.penalty(phase.network, batch, fake.detach())
+                    loss, stats = loss + self.law.penalty_interval * penalty, stats | more
                 self.precision.backward(loss / len(batches), phase.name)
             for name, value in stats.items():
                 totals[name] = totals.get(name, 0.0) + value.detach() / len(batches)

@@ -1,12 +1,23 @@
 """How a pix2pix run looks at its generator: fixed validation pairs as a sheet, and their error."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from core.images import Batch, Uint8Image, to_uint8
 from core.sheets import comparison_sheet
+
+
+@contextlib.contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """`network` in eval mode without gradients, and then as it was."""
+    training = network.training
+    network.eval()
+    with torch.no_grad():
+        yield
+    network.train(training)
 
 
 class PairWatcher:
@@ -32,7 +43,7 @@ class PairWatcher:
             columns["real"].extend(to_uint8(batch.sketch))
         return comparison_sheet({name: images[: self._shown] for name, images in columns.items()})
 
-    def evaluate(self, generator: nn.Module) -> dict[str, float]:
+    def evaluate(self, generator: nn.Module, seen_images: int) -> dict[str, float]:
         """Mean absolute error of the sketches as a fraction of full range; empty without validation pairs."""
         total, count = 0.0, 0
         for batch in self._batches:
@@ -41,10 +52,7 @@ class PairWatcher:
             total, count = total + float(error.sum()), count + len(batch)
         return {self.score: total / count} if count else {}
 
-    @torch.no_grad()
     def _generate(self, generator: nn.Module, batch: Batch) -> Tensor:
-        training = generator.training
-        generator.eval()
-        fake: Tensor = generator(batch.photo.to(self._device), batch.style.to(self._device)).float().cpu()
-        generator.train(training)
-        return fake
+        with evaluating(generator):
+            fake: Tensor = generator(batch.photo.to(self._device), batch.style.to(self._device))
+        return fake.float().cpu()

@@ -55,6 +55,32 @@ class Dataset:
     preparation: dict[str, Any] = field(default_factory=dict)
     """Importer, options and the source's hash: preparing again from equal ones would change nothing."""
 
+    def classified_by(self, attribute: str) -> "Dataset":
+        """The dataset with the values of an attribute of its records in place of styles; "style" keeps the styles.
+
+        Raises UserError where records lack it, or where it has fewer than 2 or more than 64 values.
+        """
+        if attribute == "style":
+            if not self.styles:
+                raise UserError(f"condition style: {self.root} has no styles")
+            return self
+        rows = [row for records in self.splits.values() for row in records]
+        shared = set.intersection(*(set(row.attributes) for row in rows))
+        if attribute not in shared:
+            raise UserError(
+                f"condition {attribute}: {self.root} does not give it for every image "
+                f"(allowed: {', '.join(['style'] * bool(self.styles) + sorted(shared)) or 'none'})"
+            )
+        values = sorted({str(row.attributes[attribute]) for row in rows})
+        if not 2 <= len(values) <= 64:
+            raise UserError(f"condition {attribute}: has {len(values)} values in {self.root}, must be 2 to 64")
+        numbers = {value: number for number, value in enumerate(values)}
+        splits = {
+            split: tuple(dataclasses.replace(row, style=numbers[str(row.attributes[attribute])]) for row in records)
+            for split, records in self.splits.items()
+        }
+        return dataclasses.replace(self, styles=tuple(f"{attribute} {value}" for value in values), splits=splits)
+
     def split(self, name: str) -> tuple[Record, ...]:
         """The records of a split, sorted by id; a UserError that names the others where it has none."""
         records = self.splits.get(name, ())

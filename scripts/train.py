@@ -1,4 +1,4 @@
-"""Train a portrait GAN: `python scripts/train.py [pix2pix] [--preset demo|lite|paper|fast] [--data DIR] [--run DIR]`.
+"""Train a portrait GAN: `python scripts/train.py [pix2pix|dcgan] [--preset NAME] [--data DIR] [--run DIR]`.
 
 The same command again goes on where it was stopped.
 """
@@ -15,7 +15,7 @@ from data_pipeline.importers.prepare import PrepareOptions
 from data_pipeline.importers.synthetic import import_synthetic
 
 from core.cli import parse
-from core.config import LaunchConfig, Pix2PixConfig, TrainConfig
+from core.config import DCGANConfig, LaunchConfig, Pix2PixConfig, TrainConfig
 from core.errors import UserError, run_command
 from core.presets import PRESETS
 from core.spec import RunSpec
@@ -39,7 +39,7 @@ class Command(Generic[Config]):
 
 BUILT_IN_COUNT = 400
 """Drawn portraits in the built-in dataset."""
-COMMANDS = {"pix2pix": Command[Pix2PixConfig]}
+COMMANDS = {"pix2pix": Command[Pix2PixConfig], "dcgan": Command[DCGANConfig]}
 
 
 def main() -> None:

@@ -32,7 +32,12 @@ def upsample_layer(upsample: Upsample, in_channels: int, out_channels: int, bias
     )
 
 
+def one_hot(style: Tensor, styles: int, dtype: torch.dtype) -> Tensor:
+    """(N,) int64 style numbers -> (N, styles) one-hot vectors."""
+    return (style[:, None] == torch.arange(styles, device=style.device)).to(dtype)
+
+
 def style_maps(style: Tensor, styles: int, like: Tensor) -> Tensor:
     """(N,) int64 style numbers -> (N, styles, H, W) one-hot maps of the size and dtype of `like` (N, C, H, W)."""
-    one_hot = (style[:, None] == torch.arange(styles, device=style.device)).to(like.dtype)
-    return one_hot[:, :, None, None].expand(-1, -1, like.shape[2], like.shape[3])
+    vectors = one_hot(style, styles, like.dtype)
+    return vectors[:, :, None, None].expand(-1, -1, like.shape[2], like.shape[3])

@@ -1,0 +1,61 @@
+"""DiffAugment (Zhao et al. 2020, arXiv:2006.10738): random changes to all that the discriminator sees.
+
+Real and generated images are changed alike and gradients flow through, so the generator does not learn the changes, as
+it does where only the data is changed.
+"""
+
+import torch
+from torch import Tensor
+
+from core.config import DiffAugmentConfig
+
+DRAWS = 7
+"""Uniform draws that one image takes."""
+
+
+def diff_augment(images: Tensor, config: DiffAugmentConfig, draws: Tensor) -> Tensor:
+    """Images (N, C, S, S) in about [-1, 1], changed by their draws (N, 7) in (0, 1); what is uncovered becomes 0."""
+    brightness, saturation, contrast, x, y, hole_x, hole_y = draws.unbind(dim=1)
+    if config.colour:
+        images = _colour(images, brightness, saturation, contrast)
+    side = images.shape[-1]
+    if config.translation > 0.0:
+        reach = round(config.translation * side)
+        images = _shift(images, _whole(x, 2 * reach + 1) - reach, dim=3)
+        images = _shift(images, _whole(y, 2 * reach + 1) - reach, dim=2)
+    if config.cutout > 0.0:
+        images = images * _holes(_whole(hole_x, side), _whole(hole_y, side), side, round(config.cutout * side))
+    return images
+
+
+def _colour(images: Tensor, brightness: Tensor, saturation: Tensor, contrast: Tensor) -> Tensor:
+    """Brightness by up to half of 1 either way, saturation by 0 to 2 about a pixel's mean, contrast by 0.5 to 1.5."""
+    images = images + (brightness - 0.5)[:, None, None, None]
+    grey = images.mean(dim=1, keepdim=True)
+    images = grey + (images - grey) * (2.0 * saturation)[:, None, None, None]
+    mean = images.mean(dim=(1, 2, 3), keepdim=True)
+    return mean + (images - mean) * (contrast + 0.5)[:, None, None, None]
+
+
+def _whole(draws: Tensor, count: int) -> Tensor:
+    """(N,) in (0, 1) -> (N,) int64 in 0 ... count - 1."""
+    return (draws * count).long()
+
+
+def _shift(images: Tensor, by: Tensor, dim: int) -> Tensor:
+    """Images (N, C, S, S) moved along `dim` by (N,) whole pixels, zeros moving in."""
+    side = images.shape[dim]
+    shape = [len(by), 1, 1, 1]
+    shape[dim] = side
+    source = (torch.arange(side, device=by.device) - by[:, None]).view(shape)
+    inside = (source >= 0) & (source < side)
+    return images.gather(dim, source.clamp(0, side - 1).expand(images.shape)) * inside
+
+
+def _holes(x: Tensor, y: Tensor, side: int, width: int) -> Tensor:
+    """Masks (N, 1, side, side): 0 in a square of `width` about (x, y), 1 elsewhere."""
+    place = torch.arange(side, device=x.device)
+    columns = (place - x[:, None] + width // 2).clamp(-1, width)  # 0 ... width - 1 inside the square
+    rows = (place - y[:, None] + width // 2).clamp(-1, width)
+    in_columns, in_rows = ((part >= 0) & (part < width) for part in (columns, rows))
+    return ~(in_rows[:, None, :, None] & in_columns[:, None, None, :])

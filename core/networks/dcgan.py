@@ -1,0 +1,96 @@
+"""The DCGAN of Radford et al. 2016 (arXiv:1511.06434), from 4x4 pixels up to any power of two."""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from core.config import DCGANDiscriminatorConfig, DCGANGeneratorConfig
+from core.networks.layers import one_hot, style_maps
+
+START = 4
+"""Side of the first feature map, in pixels."""
+
+
+def stages(image_size: int) -> int:
+    """Doublings from START to the image."""
+    return (image_size // START).bit_length() - 1
+
+
+class DCGANGenerator(nn.Module):
+    """Noise in, portrait out: a 4x4 map from the latent, then one transposed 4x4 convolution per doubling.
+
+    At 64 pixels: 512, 256, 128, 64 channels for width 64; each doubling of the size puts twice as many in front. Batch
+    norm and ReLU after all but the last, which ends in tanh; no biases (the authors' code).
+    """
+
+    def __init__(self, config: DCGANGeneratorConfig, image_size: int) -> None:
+        super().__init__()
+        self.config = config
+        channels = [config.width * 2**level for level in reversed(range(stages(image_size)))]
+        layers: list[nn.Module] = [
+            nn.ConvTranspose2d(config.latent + config.styles, channels[0], 4, bias=False),
+            nn.BatchNorm2d(channels[0]),
+            nn.ReLU(inplace=True),
+        ]
+        for inputs, outputs in pairwise(channels):
+            layers += [
+                nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=False),
+                nn.BatchNorm2d(outputs),
+                nn.ReLU(inplace=True),
+            ]
+        layers.append(nn.ConvTranspose2d(channels[-1], config.out_channels, 4, stride=2, padding=1, bias=False))
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, latent: Tensor, style: Tensor | None = None) -> Tensor:
+        """Latents (N, Z) ~ N(0, 1), style (N,) int64 if conditioned -> (N, 3, S, S) in [-1, 1]."""
+        x = with_style(latent, style, self.config.styles)
+        return torch.tanh(self.layers(x[:, :, None, None]))
+
+
+class DCGANDiscriminator(nn.Module):
+    """The generator's mirror: strided 4x4 convolutions down to 4x4, batch norm on all but the first; one logit."""
+
+    def __init__(self, config: DCGANDiscriminatorConfig, image_size: int, styles: int = 0) -> None:
+        super().__init__()
+        self.styles = styles
+        channels = [config.width * 2**level for level in range(stages(image_size))]
+        self.stages = nn.ModuleList([_down(3 + styles, channels[0], norm=False)])
+        self.stages.extend(_down(a, b, norm=True) for a, b in pairwise(channels))
+        self.head = nn.Conv2d(channels[-1], 1, 4, bias=False)
+
+    def features(self, image: Tensor, style: Tensor | None = None) -> Tensor:
+        """What the last layer sees: (N, C, 4, 4)."""
+        x = joined(image, style, self.styles)
+        for stage in self.stages:
+            x = stage(x)
+        return x
+
+    def forward(self, image: Tensor, style: Tensor | None = None) -> Tensor:
+        """Images (N, 3, S, S) in [-1, 1], style (N,) int64 if conditioned -> logits (N,)."""
+        logits: Tensor = self.head(self.features(image, style))
+        return logits.flatten()
+
+
+def _down(inputs: int, outputs: int, norm: bool) -> nn.Sequential:
+    layers: list[nn.Module] = [nn.Conv2d(inputs, outputs, 4, stride=2, padding=1, bias=False)]
+    if norm:
+        layers.append(nn.BatchNorm2d(outputs))
+    return nn.Sequential(*layers, nn.LeakyReLU(0.2, inplace=True))
+
+
+def with_style(latent: Tensor, style: Tensor | None, styles: int) -> Tensor:
+    """Latents (N, Z) with one-hot styles joined where a network has them: (N, Z + styles)."""
+    if not styles:
+        return latent
+    if style is None:
+        raise ValueError(f"this generator needs a style of 0 to {styles - 1} per image")
+    return torch.cat([latent, one_hot(style, styles, latent.dtype)], dim=1)
+
+
+def joined(image: Tensor, style: Tensor | None, styles: int) -> Tensor:
+    """Images (N, 3, S, S) with one-hot style maps joined where a network has them."""
+    if not styles:
+        return image
+    assert style is not None
+    return torch.cat([image, style_maps(style, styles, image)], dim=1)
