@@ -73,9 +73,10 @@ def for_inference(generator: nn.Module) -> nn.Module:
     """The generator as it is shown, measured and bundled: a U-Net in its `inference_config`, others as they are."""
     if not isinstance(generator, UNet) or generator.config == inference_config(generator.config):
         return generator
-    twin = UNet(inference_config(generator.config))
+    with torch.device("meta"):  # drawing weights would move the random state of a run on its first rank only
+        twin = UNet(inference_config(generator.config))
     weights = {name: value for name, value in generator.state_dict().items() if not name.endswith(STATISTICS)}
-    twin.load_state_dict(weights, strict=True)
+    twin.load_state_dict(weights, strict=True, assign=True)
     return twin.to(next(generator.parameters()).device).eval().requires_grad_(False)
 
 
