@@ -1,14 +1,13 @@
 """From a bundle to a proven engine directory: export, build, compare, measure, and only then put in place."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 import torch
 from onnx import ModelProto
-from torch import nn
 
 from core.bundle import bundle_hash, load_bundle_config, load_generator
 from core.errors import LimnerError, UserError
@@ -20,8 +19,8 @@ from deploy.quantise import quantise
 from deploy.runtimes.onnxruntime import OnnxRuntime, OnnxRuntimeTarget
 from deploy.runtimes.openvino import OpenVinoTarget
 from deploy.runtimes.pytorch import TorchRuntime
-from deploy.samples import calibration_inputs, proof_inputs
-from deploy.signature import BatchProfile, Signature, bundle_signature
+from deploy.samples import Inputs, calibration_inputs, proof_inputs
+from deploy.signature import BatchProfile, bundle_signature
 from deploy.target import GRAPH, Target, Work
 from deploy.trt.builder import TensorRTOptions, TensorRTTarget
 from deploy.trt.torch_trt import TorchTensorRTTarget
@@ -71,12 +70,14 @@ def build(request: BuildRequest, report: Callable[[str], None] = print) -> Manif
         batch=request.batch,
         precision=precision,
     )
+    proof = proof_inputs(signature, request.batch.maximum, request.data)
+    calibration = calibration_inputs(signature, request.data) if precision == "int8" else []
     request.out.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(work.directory, ignore_errors=True)
     work.directory.mkdir()
     try:
         report(f"{request.model}: exporting for {backend} {target.version()}, {precision}, on {target.device()}")
-        save_onnx(make_graph(work.generator, signature, precision, request), work.directory / GRAPH)
+        save_onnx(make_graph(work, calibration), work.directory / GRAPH)
         target.make(work)
         manifest = Manifest(
             source=Source(bundle_hash(request.model), config.task, config.image_size, config.fit, tuple(config.styles)),
@@ -90,7 +91,7 @@ def build(request: BuildRequest, report: Callable[[str], None] = print) -> Manif
             files={file.name: sha256(file) for file in sorted(work.directory.iterdir())},
             parity="not run",
         )
-        manifest = _prove(manifest, target, work, request.data, report)
+        manifest = _prove(manifest, target, work, proof, report)
         write_manifest(work.directory, manifest)
         work.directory.rename(request.out)
     except BaseException:
@@ -118,14 +119,17 @@ def make_target(backend: Backend, request: BuildRequest) -> Target:
     return TensorRTTarget(backend, request.tensorrt)
 
 
-def make_graph(generator: nn.Module, signature: Signature, precision: Precision, request: BuildRequest) -> ModelProto:
-    """The ONNX graph that an engine of `precision` stores; bf16 is a matter of the runtime and stored as fp32."""
-    graph = export_onnx(generator, signature)
-    if precision == "fp16":
+def make_graph(work: Work, calibration: Sequence[Inputs]) -> ModelProto:
+    """The ONNX graph that an engine stores; bf16 is a matter of the runtime, and stored as fp32.
+
+    calibration: inputs of the generator from which int8 finds its ranges.
+    """
+    graph = export_onnx(work.generator, work.floats)
+    if work.precision == "fp16":
         graph = to_half(graph)
-    elif precision == "int8":
-        graph = quantise(graph, calibration_inputs(signature, request.data))
-    return with_pixels(graph) if request.pixels else graph
+    elif work.precision == "int8":
+        graph = quantise(graph, calibration)
+    return graph if work.signature == work.floats else with_pixels(graph)
 
 
 def _precision(target: Target, work: Work) -> PrecisionReport:
@@ -135,11 +139,8 @@ def _precision(target: Target, work: Work) -> PrecisionReport:
     return PrecisionReport(asked=asked, stored="fp32" if asked == "bf16" else asked, executed=found)
 
 
-def _prove(
-    manifest: Manifest, target: Target, work: Work, data: Path | None, report: Callable[[str], None]
-) -> Manifest:
+def _prove(manifest: Manifest, target: Target, work: Work, inputs: Inputs, report: Callable[[str], None]) -> Manifest:
     """The manifest with parity and latency; of the ONNX graph, without latency, where the engine cannot run here."""
-    inputs = proof_inputs(work.floats, work.batch.maximum, data)
     eager = Engine("bundle", work.floats, ANY_BATCH, TorchRuntime(work.generator))
     runtime: Runtime
     if target.runs_here:

@@ -4,16 +4,14 @@ import logging
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy.typing as npt
 import onnx
 from onnx import ModelProto
 from onnxruntime import quantization
 
-CONVOLUTIONS = ("Conv", "ConvTranspose")
+from deploy.samples import Inputs
 
-Inputs = dict[str, npt.NDArray[Any]]
+CONVOLUTIONS = ("Conv", "ConvTranspose")
 
 
 class _Calibration(quantization.CalibrationDataReader):  # type: ignore[misc]

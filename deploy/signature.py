@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from core.bundle import BundleConfig
+from core.config import UNetConfig
 from core.errors import UserError
 
 DType = Literal["float32", "int64", "uint8"]
@@ -62,11 +63,14 @@ def _as_pixels(port: Port) -> Port:
 
 def bundle_signature(config: BundleConfig) -> Signature:
     """The float signature of a bundle's generator."""
-    side, styles = config.image_size, config.generator.styles
-    inputs = [Port("photo", (config.generator.in_channels, side, side), "float32")]
-    if styles:
+    generator, side = config.generator, config.image_size
+    if isinstance(generator, UNetConfig):
+        inputs = [Port("photo", (generator.in_channels, side, side), "float32")]
+    else:
+        inputs = [Port("latent", (generator.latent,), "float32")]
+    if generator.styles:
         inputs.append(Port("style", (), "int64"))
-    return Signature(tuple(inputs), Port("image", (config.generator.out_channels, side, side), "float32"), styles)
+    return Signature(tuple(inputs), Port("image", (generator.out_channels, side, side), "float32"), generator.styles)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from core.cli import parse
 from core.errors import run_command
-from core.runs import newest_bundle
+from core.runs import ENGINES, MODEL, find_model
 from deploy.build import BuildRequest, build
 from deploy.manifest import Backend, Hint, Manifest, Precision
 from deploy.signature import BatchProfile
@@ -17,9 +17,9 @@ from deploy.trt.builder import TensorRTOptions
 class Command:
     """Build an engine for this machine from a model bundle, compare it with the bundle and measure it."""
 
-    model: Path | None = None
-    """The bundle; left out: that of the newest run under runs/."""
-    out: Path | None = None
+    model: str = ""
+    """The bundle; left out: that of the newest run."""
+    out: str = ""
     """The engine directory to make; left out: engines/NAME, by the run's name."""
     backend: Literal["auto"] | Backend = "auto"
     """auto: tensorrt where there is an NVIDIA GPU, else openvino."""
@@ -41,12 +41,9 @@ class Command:
 def main() -> None:
     """Build, and say where the engine is and how it compares."""
     command = parse(Command)
-    model = command.model
-    if model is None:
-        model = newest_bundle()
-        print(f"model: {model} (the newest; --model takes another)")
-    name = model.parent.name if model.name == "model" else model.name
-    out = command.out or Path("engines") / name
+    model = find_model(command.model)
+    name = model.parent.name if model.name == MODEL else model.name
+    out = Path(command.out) if command.out else ENGINES / name
     request = BuildRequest(
         model=model,
         out=out,

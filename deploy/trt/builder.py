@@ -11,6 +11,7 @@ import json
 import re
 from collections import Counter
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -86,8 +87,9 @@ def check_driver(backend: Backend) -> None:
         )
 
 
+@cache
 def logger(trt: ModuleType) -> Any:
-    """A TensorRT logger that prints warnings and errors only."""
+    """The process's TensorRT logger, which prints warnings and errors; the library takes no second one."""
     return trt.Logger(trt.Logger.WARNING)
 
 
@@ -102,8 +104,8 @@ def build_plan(kind: Kind, graph: Path, signature: Signature, batch: BatchProfil
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, log)
     if not parser.parse_from_file(str(graph)):
-        reasons = "; ".join(parser.get_error(i).desc() for i in range(parser.num_errors))
-        raise LimnerError(f"{kind} {trt.__version__} does not take {graph}: {reasons}")
+        reason = " ".join(parser.get_error(0).desc().split())
+        raise LimnerError(f"{kind} {trt.__version__} does not take {graph}: {reason}")
     config = _configure(trt, kind, builder, options)
     profile = builder.create_optimization_profile()
     for port in signature.inputs:
@@ -193,6 +195,16 @@ class TensorRTTarget:
         self.module = load_tensorrt(kind)
         self.options = options
         self.runs_here = torch.cuda.is_available()
+        if kind == "tensorrt-rtx":
+            self._check_rtx_options()
+
+    def _check_rtx_options(self) -> None:
+        options = self.options
+        for name in ("timing_cache", "version_compatible", "hardware"):
+            if getattr(options, name) != getattr(TensorRTOptions(), name):
+                raise UserError(f"tensorrt.{name.replace('_', '-')}: tensorrt-rtx has no such option: leave it out")
+        if (options.refit or options.strip_plan) and not self.runs_here:
+            raise UserError("tensorrt.refit, tensorrt.strip-plan: tensorrt-rtx needs a GPU for these: leave them out")
 
     def version(self) -> str:
         """Of the bindings."""

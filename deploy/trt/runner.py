@@ -17,7 +17,7 @@ from core.errors import UserError
 from deploy.manifest import Manifest
 from deploy.signature import BatchProfile, Port, Signature
 from deploy.target import GRAPH
-from deploy.trt.builder import PLAN, Kind, check_driver, load_tensorrt
+from deploy.trt.builder import PLAN, Kind, check_driver, load_tensorrt, logger
 
 LANES = 2
 """Callers at once for one batch size: while one batch is copied, the other computes."""
@@ -33,7 +33,7 @@ class Plan:
         """
         self.trt = load_tensorrt(kind)
         check_driver(kind)
-        log = self.trt.Logger(self.trt.Logger.WARNING)
+        log = logger(self.trt)
         self.runtime = self.trt.Runtime(log)
         self.engine = self.runtime.deserialize_cuda_engine((directory / PLAN).read_bytes())
         if self.engine is None:

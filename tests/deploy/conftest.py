@@ -1,0 +1,80 @@
+"""Small generators, and what is made of them once for all tests: an export takes seconds."""
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+from onnx import ModelProto
+from torch import nn
+
+from core.bundle import BundleConfig, build_generator, save_bundle
+from core.config import DCGANGeneratorConfig, UNetConfig
+from core.networks.init import init_weights
+from deploy.build import BuildRequest, build
+from deploy.onnx_export import export_onnx
+from deploy.signature import BatchProfile, Signature, bundle_signature
+
+SIZE = 64
+
+
+CONFIGS: dict[str, UNetConfig | DCGANGeneratorConfig] = {
+    "instance": UNetConfig(width=8, depth=5),
+    "batch": UNetConfig(width=8, depth=5, norm="batch"),
+    "styled": UNetConfig(width=8, depth=5, styles=3, upsample="resize"),
+    "paper": DCGANGeneratorConfig("paper", latent=16, width=8),
+    "modern": DCGANGeneratorConfig("modern", latent=16, width=8, styles=3),
+}
+"""Generators small enough for tests, one of every kind."""
+
+
+def bundle_config(name: str) -> BundleConfig:
+    generator = CONFIGS[name]
+    styles = tuple(f"style {i}" for i in range(generator.styles))
+    return BundleConfig("pix2pix" if isinstance(generator, UNetConfig) else "dcgan", SIZE, "pad", styles, generator)
+
+
+def vivid(generator: nn.Module) -> nn.Module:
+    """With weights that draw something; freshly initialised networks give nearly flat pictures."""
+    init_weights(generator, seed=0, std=0.1)
+    for module in generator.modules():  # running statistics as after training, so that folding them changes something
+        if isinstance(module, nn.BatchNorm2d):
+            statistics = torch.Generator().manual_seed(1)
+            module.running_mean = torch.randn(module.num_features, generator=statistics) * 0.05
+            module.running_var = torch.rand(module.num_features, generator=statistics) + 0.5
+    return generator.eval().requires_grad_(False)
+
+
+Case = tuple[nn.Module, Signature, ModelProto]
+"""A generator, its float signature and its fp32 graph."""
+
+
+@pytest.fixture(scope="session")
+def case() -> Callable[[str], Case]:
+    """Generators by name, exported when first asked for."""
+
+    @cache
+    def make(name: str) -> Case:
+        config = bundle_config(name)
+        generator, signature = vivid(build_generator(config)), bundle_signature(config)
+        return generator, signature, export_onnx(generator, signature)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle in the place where a run leaves it: runs/small/model."""
+    directory = tmp_path_factory.mktemp("work") / "runs" / "small" / "model"
+    config = bundle_config("instance")
+    save_bundle(directory, vivid(build_generator(config)), config)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def engine_directory(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An OpenVINO engine of the bundle, fp32, for batches of 1 to 4; tests that change it copy it first."""
+    out = tmp_path_factory.mktemp("engines") / "small"
+    build(BuildRequest(bundle, out, backend="openvino", batch=BatchProfile(1, 2, 4)), report=lambda line: None)
+    return out

@@ -1,0 +1,135 @@
+import importlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from onnx import ModelProto
+from torch import nn
+
+from core.errors import LimnerError, UserError
+from deploy.build import BuildRequest, build
+from deploy.manifest import read_manifest
+from deploy.onnx_export import save_onnx, to_half, with_pixels
+from deploy.quantise import quantise
+from deploy.signature import BatchProfile, Signature
+from deploy.trt.builder import TensorRTOptions, TensorRTTarget, build_plan, layer_precision, load_tensorrt
+
+GetCase = Callable[[str], tuple[nn.Module, Signature, ModelProto]]
+
+TO_32 = BatchProfile(1, 8, 32)
+
+
+@pytest.fixture(scope="session")
+def rtx() -> ModuleType:
+    module: ModuleType = pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
+    return module
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+@pytest.mark.parametrize("name", ["instance", "batch", "styled", "paper", "modern"])
+def test_rtx_builds_every_generator(case: GetCase, rtx: ModuleType, tmp_path: Path, name: str, precision: str) -> None:
+    _, signature, graph = case(name)
+    if precision == "fp16":
+        graph = to_half(graph)
+    elif precision == "int8":
+        graph = quantise(graph, [{name: value.numpy() for name, value in signature.random_inputs(4, 0).items()}])
+    save_onnx(graph, tmp_path / "model.onnx")
+    assert len(build_plan("tensorrt-rtx", tmp_path / "model.onnx", signature, TO_32, TensorRTOptions())) > 10_000
+
+
+def test_rtx_builds_with_pixels_in_the_graph(case: GetCase, rtx: ModuleType, tmp_path: Path) -> None:
+    _, signature, graph = case("styled")
+    save_onnx(with_pixels(to_half(graph)), tmp_path / "model.onnx")
+    assert build_plan("tensorrt-rtx", tmp_path / "model.onnx", signature.pixels(), TO_32, TensorRTOptions())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"timing_cache": Path("cache")}, "tensorrt.timing-cache: tensorrt-rtx has no such option"),
+        ({"version_compatible": True}, "tensorrt.version-compatible: tensorrt-rtx has no such option"),
+        ({"hardware": "ampere-plus"}, "tensorrt.hardware: tensorrt-rtx has no such option"),
+        ({"strip_plan": True}, "tensorrt-rtx needs a GPU for these"),
+    ],
+)
+def test_options_that_rtx_has_not(
+    rtx: ModuleType, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], message: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match=message):
+        TensorRTTarget("tensorrt-rtx", TensorRTOptions(**options))
+
+
+def test_a_graph_that_is_refused_comes_with_the_parsers_words(case: GetCase, rtx: ModuleType, tmp_path: Path) -> None:
+    _, signature, graph = case("instance")
+    mixed = to_half(graph)
+    for tensor in mixed.graph.initializer:  # one weight of another type: strongly typed networks take no mixture
+        if len(tensor.dims) == 4:
+            tensor.CopyFrom(next(given for given in graph.graph.initializer if given.name == tensor.name))
+            break
+    (tmp_path / "model.onnx").write_bytes(mixed.SerializeToString())
+    with pytest.raises(LimnerError, match=r"tensorrt-rtx .* does not take .*model.onnx: .*must be of same type"):
+        build_plan("tensorrt-rtx", tmp_path / "model.onnx", signature, TO_32, TensorRTOptions())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine can run the plan")
+def test_without_a_gpu_the_onnx_twin_is_proven(bundle: Path, rtx: ModuleType, tmp_path: Path) -> None:
+    out = tmp_path / "engine"
+    build(BuildRequest(bundle, out, backend="tensorrt-rtx", batch=BatchProfile(1, 2, 4)), lambda line: None)
+    manifest = read_manifest(out)
+    assert (manifest.backend_version, manifest.parity, manifest.latency) == (rtx.__version__, "not run", None)
+    assert manifest.precision.executed == "unknown"
+    assert manifest.precision.stored == "fp16"
+    assert manifest.onnx_parity is not None
+    assert set(manifest.onnx_parity["batches"]) == {"1", "2", "4"}
+    assert set(manifest.files) == {"model.onnx", "engine.plan"}
+
+
+def test_missing_bindings_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> ModuleType:
+        raise ModuleNotFoundError(f"No module named {name!r}")
+
+    monkeypatch.setattr(importlib, "import_module", missing)
+    with pytest.raises(UserError, match=r"backend tensorrt: no tensorrt here .* pip install 'limner\[gpu\]'"):
+        load_tensorrt("tensorrt")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"), [({"level": 6}, "tensorrt.level 6: must be 0 to 5"), ({"workspace_gb": 0.0}, "more than 0")]
+)
+def test_options_are_checked(options: dict[str, float], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        TensorRTOptions(**options)  # type: ignore[arg-type]
+
+
+def layer(name: str, inputs: str, outputs: str) -> dict[str, object]:
+    return {
+        "Name": name,
+        "Inputs": [{"Name": "x", "Format/Datatype": inputs}],
+        "Outputs": [{"Name": "y", "Format/Datatype": outputs}],
+    }
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "expected"),
+    [
+        ("Half", "Half", "fp16"),
+        ("Channel major FP16 format where channel % 8 == 0", "Row major linear FP16 format", "fp16"),
+        ("Row major linear FP32", "Row major linear FP32", "fp32"),
+        ("Float", "Float", "fp32"),
+        ("Thirty-two wide channel vectorized row major Int8 format", "Row major linear FP32", "int8"),
+        ("BFloat16", "BFloat16", "bf16"),
+        ("N/A due to dynamic shapes", "N/A due to dynamic shapes", "unknown"),
+    ],
+)
+def test_precision_is_read_from_the_inspectors_report(inputs: str, outputs: str, expected: str) -> None:
+    layers = [layer("reformat", "Float", "Half")] * 5 + [layer(f"node_Conv_{i}", inputs, outputs) for i in range(2)]
+    assert layer_precision(json.dumps({"Layers": layers})) == expected
+
+
+def test_a_report_of_names_alone_proves_nothing() -> None:
+    assert layer_precision(json.dumps({"Layers": ["node_Conv_1", "node_Conv_2"]})) == "unknown"
