@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from core.errors import UserError
 from core.images import Batch, Uint8Image, from_uint8
@@ -138,3 +140,9 @@ def read_pairs(root: Path, records: Sequence[Record], size: int, batch_size: int
             style=torch.tensor([record.style for record in chosen]),
             position=torch.arange(first, first + len(chosen)),
         )
+
+
+def read_photos(root: Path, records: Sequence[Record], size: int) -> Tensor:
+    """All photos of `records` as they are and in order: (N, 3, size, size) float32 in [-1, 1]."""
+    alone = [replace(record, sketch=None) for record in records]
+    return torch.cat([batch.photo for batch in read_pairs(root, alone, size, batch_size=64)])

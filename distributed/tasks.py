@@ -13,7 +13,7 @@ from core.networks.dcgan import DCGANDiscriminator
 from core.networks.init import init_weights
 from core.networks.modern import ModernDiscriminator
 from core.networks.patchgan import PatchGAN
-from core.networks.unet import UNet
+from core.networks.unet import UNet, inference_config
 from core.pix2pix import Pix2PixLaw
 from core.step import Law
 from core.watching import PairWatcher
@@ -58,7 +58,7 @@ def build_pix2pix(config: Pix2PixConfig, dataset: Dataset, device: torch.device)
         styles in (0, len(dataset.styles)),
         f"generator styles {styles}: the dataset {dataset.name} has {len(dataset.styles)}; give that number or 0",
     )
-    generator = UNet(config.generator)
+    generator = UNet(config.resolved_generator)
     channels = config.generator.in_channels + config.generator.out_channels
     discriminator = PatchGAN(config.discriminator, channels, styles)
     init_weights(generator, config.seed)
@@ -80,7 +80,7 @@ def build_pix2pix(config: Pix2PixConfig, dataset: Dataset, device: torch.device)
             image_size=config.image_size,
             fit=dataset.fit,
             styles=dataset.styles if styles else (),
-            generator=config.generator,
+            generator=inference_config(config.resolved_generator),
         ),
         records=dataset.split("train"),
         paired=True,
@@ -106,7 +106,7 @@ def build_dcgan(config: DCGANConfig, dataset: Dataset, device: torch.device) -> 
     init_weights(discriminator, config.seed + 1, INITIAL_STD[config.discriminator.architecture])
     discriminator.stages[: config.discriminator.frozen_stages].requires_grad_(False)
     records = dataset.split("train")
-    shown = records[:: max(1, len(records) // WATCHED)][:WATCHED]
+    shown = [replace(row, sketch=None) for row in records[:: max(1, len(records) // WATCHED)][:WATCHED]]
     return Task(
         generator=generator,
         discriminator=discriminator,

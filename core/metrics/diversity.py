@@ -9,10 +9,3 @@ def mean_pairwise_distance(images: Tensor) -> float:
     flat = images.detach().flatten(1).double()
     distances: Tensor = torch.pdist(flat)
     return float(distances.mean() / flat.shape[1] ** 0.5)
-
-
-def nearest(queries: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
-    """Of (N, D) queries each the nearest of (M, D) candidates: root mean square difference and number, both (N,)."""
-    distance = torch.cdist(queries.double(), candidates.double()) / queries.shape[1] ** 0.5
-    smallest, number = distance.min(dim=1)
-    return smallest, number
