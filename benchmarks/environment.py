@@ -1,0 +1,95 @@
+"""Where a number comes from: hardware, versions, revision, date and command, without which it does not exist."""
+
+import os
+import platform
+import re
+import shlex
+import subprocess
+import sys
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from core.precision import has_fast_bf16
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("torch", "numpy", "nvidia-dali-cuda130", "ray", "onnxruntime", "openvino", "tensorrt", "torch-tensorrt")
+
+
+def describe(device: torch.device, threads: int) -> dict[str, Any]:
+    """The environment block of a row."""
+    return {
+        "hardware": hardware(device),
+        "cpu": cpu_name(),
+        "cores": os.cpu_count(),
+        "threads": threads,
+        "fast_bf16": has_fast_bf16(device),
+        "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+        "driver": _output("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "versions": {name: found for name in PACKAGES if (found := _version(name))},
+        "cuda": torch.version.cuda,
+        "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY"),
+        "load_average": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "git": revision(),
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "command": command(),
+    }
+
+
+def hardware(device: torch.device) -> str:
+    """A short name of the machine class, such as amd-epyc-2c or nvidia-h200, as results are filed under."""
+    if device.type == "cuda":
+        return _slug(torch.cuda.get_device_name(device))
+    return f"{_slug(cpu_name())}-{os.cpu_count()}c"
+
+
+def cpu_name() -> str:
+    """The processor as its maker calls it, as far as the system says."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    name = _output("sysctl", "-n", "machdep.cpu.brand_string") if sys.platform == "darwin" else None
+    return name or platform.processor() or platform.machine()
+
+
+def revision() -> str | None:
+    """The commit that runs, with a + if the working tree differs from it."""
+    commit = _output("git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD")
+    if commit is None:
+        return None
+    changed = _output("git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no")
+    return commit + ("+" if changed else "")
+
+
+def command() -> str:
+    """The command line that runs, from the repository's root."""
+    script = Path(sys.argv[0]).resolve()
+    name = script.relative_to(ROOT).as_posix() if script.is_relative_to(ROOT) else script.name
+    return shlex.join(["python", name, *sys.argv[1:]])
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", re.sub(r"\(.*?\)", "", name).lower()).strip("-")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _output(*words: str) -> str | None:
+    """What a program prints, or None where it is missing, fails or prints nothing."""
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=20)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None

@@ -1,0 +1,60 @@
+"""A step in the manner of junyanz/pytorch-CycleGAN-and-pix2pix: the baseline of train.py.
+
+Our own code over our own networks, with that repository's choices: fp32 in NCHW, instance norm as torch brings it, the
+discriminator run apart on fake and on real pairs and once more for the generator, requires_grad switched on all its
+weights, torch's default Adam.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Adam
+
+from core.config import Pix2PixConfig
+from core.images import Batch
+from core.networks.init import init_weights
+from core.networks.patchgan import PatchGAN
+from core.networks.unet import UNet
+
+
+class PlainStep:
+    """One training step after another."""
+
+    def __init__(self, config: Pix2PixConfig, device: torch.device) -> None:
+        """Networks with the same first weights as a run of `config` has."""
+        generator, discriminator = UNet(config.resolved_generator), PatchGAN(config.discriminator)
+        init_weights(generator, config.seed)
+        init_weights(discriminator, config.seed + 1)
+        self.generator = generator.to(device)
+        self.discriminator = discriminator.to(device)
+        self.l1_weight = config.l1_weight
+        betas = (config.optimizer.beta1, config.optimizer.beta2)
+        self.optimizer_g = Adam(self.generator.parameters(), config.optimizer.lr, betas)
+        self.optimizer_d = Adam(self.discriminator.parameters(), config.optimizer.lr, betas)
+
+    def __call__(self, batch: Batch) -> None:
+        """Learn from one batch: the discriminator first, then the generator."""
+        assert batch.sketch is not None
+        fake = self.generator(batch.photo)
+        set_requires_grad(self.discriminator, True)
+        self.optimizer_d.zero_grad()
+        loss_fake = gan_loss(self.discriminator(batch.photo, fake.detach()), real=False)
+        loss_real = gan_loss(self.discriminator(batch.photo, batch.sketch), real=True)
+        ((loss_fake + loss_real) * 0.5).backward()  # type: ignore[no-untyped-call]
+        self.optimizer_d.step()
+        set_requires_grad(self.discriminator, False)
+        self.optimizer_g.zero_grad()
+        loss = gan_loss(self.discriminator(batch.photo, fake), real=True)
+        (loss + F.l1_loss(fake, batch.sketch) * self.l1_weight).backward()  # type: ignore[no-untyped-call]
+        self.optimizer_g.step()
+
+
+def gan_loss(logits: Tensor, real: bool) -> Tensor:
+    """Binary cross-entropy of a discriminator's logits against one label."""
+    return F.binary_cross_entropy_with_logits(logits, torch.tensor(float(real), device=logits.device).expand_as(logits))
+
+
+def set_requires_grad(network: nn.Module, on: bool) -> None:
+    """Switch gradients of all weights."""
+    for parameter in network.parameters():
+        parameter.requires_grad = on

@@ -1,0 +1,77 @@
+"""Pictures of rows: time and throughput against batch size (or workers), and the roofline."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Rows = Sequence[dict[str, Any]]
+
+
+def plot(rows: Rows, path: Path, scale: str) -> list[Path]:
+    """Write PNG files beside `path`, named after it, and return them; none, with a word, without matplotlib.
+
+    scale: "batch", or the name of one of the rows' details.
+    """
+    try:
+        from matplotlib.figure import Figure  # an extra of the project
+    except ImportError:
+        print("no plots: matplotlib is not installed (pip install 'limner[bench]')")
+        return []
+    timed = [row for row in rows if row["p50_ms"] is not None]
+    drawings = {
+        "latency": lambda axes: _against(axes, timed, scale, "p50_ms", "median ms"),
+        "throughput": lambda axes: _against(axes, timed, scale, "images_per_s", "images/s"),
+        "roofline": lambda axes: _roofline(axes, timed),
+    }
+    if not any("flop_per_byte" in row["details"] for row in timed):
+        del drawings["roofline"]
+    written = []
+    for name, draw in drawings.items():
+        figure = Figure(figsize=(8, 5), dpi=100, layout="constrained")
+        axes = figure.subplots()
+        draw(axes)  # type: ignore[no-untyped-call]
+        axes.legend(fontsize="small")
+        axes.set_title(f"{path.stem}: {name}", fontsize="medium")
+        axes.grid(alpha=0.3)
+        written.append(path.with_name(f"{path.stem}_{name}.png"))
+        figure.savefig(written[-1])
+    return written
+
+
+def _label(row: dict[str, Any]) -> str:
+    return f"{row['backend']} {row['precision']}, {row['scenario']}"
+
+
+def _against(axes: "Axes", rows: Rows, scale: str, value: str, title: str) -> None:
+    lines: dict[str, list[tuple[float, float]]] = {}
+    for row in rows:
+        if row[value] is not None:
+            place = row["batch"] if scale == "batch" else row["details"][scale]
+            lines.setdefault(_label(row), []).append((place, row[value]))
+    for label, points in lines.items():
+        axes.plot(*zip(*sorted(points), strict=True), marker="o", label=label)
+    axes.set_xscale("log", base=2)
+    axes.set_ylim(bottom=0.0)
+    axes.set_xlabel(scale)
+    axes.set_ylabel(title)
+
+
+def _roofline(axes: "Axes", rows: Rows) -> None:
+    """Floating-point operations a second against operations per byte, under the machine's two measured limits."""
+    limits = rows[0]["environment"]["limits"]
+    intensities = [2.0**power for power in range(-2, 12)]
+    for precision, rate in limits["matrix_gflops"].items():
+        roof = [min(rate, intensity * limits["copy_gbytes"]) for intensity in intensities]
+        axes.plot(intensities, roof, color="black", linewidth=1, label=f"limit {precision}")
+    for row in rows:
+        details = row["details"]
+        if "flop_per_byte" in details:
+            label = f"{_label(row)}, batch {row['batch']}"
+            axes.plot(details["flop_per_byte"], details["gflop_per_s"], "o", label=label)
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    axes.set_xlabel("operations per byte")
+    axes.set_ylabel("GFLOP/s")
