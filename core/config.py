@@ -208,11 +208,14 @@ class Pix2PixConfig(TrainConfig):
             depth is None or depth <= levels,
             f"generator depth {depth}: an image of {self.image_size} pixels can be halved {levels} times at most",
         )
-        if depth is None:  # resolved here so that config.json and the bundle say what was built
-            generator = dataclasses.replace(self.generator, depth=min(8, levels))
-            object.__setattr__(self, "generator", generator)
         require(self.l1_weight >= 0.0, f"l1-weight {self.l1_weight}: must not be negative")
         require(self.discriminator_weight > 0.0, "discriminator-weight must be positive")
+
+    @property
+    def resolved_generator(self) -> UNetConfig:
+        """The generator with its depth written down."""
+        depth = self.generator.depth or min(8, int(math.log2(self.image_size)))
+        return dataclasses.replace(self.generator, depth=depth)
 
 
 @dataclass(frozen=True)

@@ -39,13 +39,11 @@ def test_a_wrong_value_is_refused_by_name(make: object, message: str) -> None:
 
 
 @pytest.mark.parametrize(("size", "depth"), [(64, 6), (128, 7), (256, 8), (1024, 8)])
-def test_depth_follows_the_image_size_and_is_written_down(size: int, depth: int) -> None:
-    assert Pix2PixConfig(image_size=size).generator.depth == depth
-
-
-def test_resolving_again_changes_nothing() -> None:
-    config = Pix2PixConfig(image_size=128)
-    assert replace(config) == config
+def test_depth_follows_the_image_size_unless_it_is_given(size: int, depth: int) -> None:
+    config = replace(PRESETS["pix2pix"]["demo"].config, image_size=size)
+    assert isinstance(config, Pix2PixConfig)
+    assert config.resolved_generator.depth == depth
+    assert replace(config, generator=UNetConfig(depth=5)).resolved_generator.depth == 5
 
 
 def test_load_size_keeps_the_papers_proportion() -> None:
