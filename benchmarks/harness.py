@@ -30,7 +30,7 @@ class Effort:
 
 
 FULL = Effort(least=10, most=200, seconds=60.0, warm_up=20)
-QUICK = Effort(least=5, most=8, seconds=2.0, warm_up=4)
+QUICK = Effort(least=3, most=10, seconds=2.0, warm_up=3)
 
 STABLE = 0.1
 """A candidate is warm when its last three runs lie within this fraction of the fastest of them."""

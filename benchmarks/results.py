@@ -130,7 +130,9 @@ def table(rows: Sequence[Row]) -> str:
     for row in rows:
         ratio = "-"
         if row.vs_baseline is not None:
-            ratio = f"{row.vs_baseline:.2f} ({row.vs_baseline_low:.2f} to {row.vs_baseline_high:.2f})"
+            ratio = f"{row.vs_baseline:.2f}"
+        if row.vs_baseline_low is not None:
+            ratio += f" ({row.vs_baseline_low:.2f} to {row.vs_baseline_high:.2f})"
         share = "-" if row.share_of_limit is None else f"{row.share_of_limit:.0%}"
         figures = [_show(value, ".1f") for value in (row.p50_ms, row.p90_ms, row.p99_ms)]
         figures += [_show(row.images_per_s, ".2f"), ratio, share, _show(row.peak_memory_mib, ".0f"), row.note]

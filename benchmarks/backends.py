@@ -1,0 +1,142 @@
+"""What infer.py sets side by side: the bundle in torch, in several ways, and engines, given or built for the run."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from core.bundle import bundle_hash, load_bundle_config, load_generator
+from core.errors import LimnerError, UserError
+from core.precision import has_fast_bf16
+from deploy.build import BuildRequest, build
+from deploy.engine import ANY_BATCH, RUNTIMES, Engine, open_engine
+from deploy.manifest import Backend as EngineBackend
+from deploy.manifest import Hint, read_manifest
+from deploy.runtimes.pytorch import TorchRuntime
+from deploy.signature import BatchProfile, bundle_signature
+
+BASELINE = "torch"
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A way to run the generator."""
+
+    name: str
+    precision: str
+    """That it calculates in."""
+    open: Callable[[Hint], Engine]
+    """The engine, tuned for latency or throughput where it knows the difference."""
+    callers: int = 1
+    """Threads that ask at once when throughput counts."""
+    directory: Path | None = None
+    """Of an engine; None for the bundle in torch."""
+
+
+class Recast(nn.Module):
+    """A generator run in channels_last and, by autocast, in a precision."""
+
+    def __init__(self, generator: nn.Module, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.generator = generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.dtype = dtype
+
+    def forward(self, batch: Tensor, *rest: Tensor) -> Tensor:
+        """See the generator."""
+        if batch.ndim == 4:
+            batch = batch.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(batch.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            result: Tensor = self.generator(batch, *rest)
+        return result
+
+
+TORCH: dict[str, tuple[str, Callable[[nn.Module], nn.Module]]] = {
+    BASELINE: ("fp32", lambda generator: generator),
+    "torch-channels-last": ("fp32", lambda generator: Recast(generator, torch.float32)),
+    "torch-bf16": ("bf16", lambda generator: Recast(generator, torch.bfloat16)),
+    "torch-fp16": ("fp16", lambda generator: Recast(generator, torch.float16)),
+    "torch-compile": ("fp32", lambda generator: generator),
+}
+"""The bundle in torch by name: the precision that it calculates in, and what is made of the generator."""
+
+
+def torch_backend(name: str, model: Path, device: torch.device) -> Backend:
+    """One of TORCH; UserError where this machine cannot, or not as such."""
+    precision, change = TORCH[name]
+    if precision == "bf16" and not has_fast_bf16(device):
+        raise UserError("no hardware bf16")
+    if precision == "fp16" and device.type != "cuda":
+        raise UserError("fp16 in torch needs a GPU")
+
+    def open_it(hint: Hint) -> Engine:
+        generator = change(load_generator(model).to(device))
+        signature = bundle_signature(load_bundle_config(model))
+        return Engine(name, signature, ANY_BATCH, TorchRuntime(generator, compiled=name == "torch-compile"))
+
+    return Backend(name, precision, open_it)
+
+
+def engine_backend(directory: Path, model: Path, threads: int) -> Backend:
+    """An engine directory; UserError where it is another generator's."""
+    manifest = read_manifest(directory)
+    if manifest.source.bundle_hash != bundle_hash(model):
+        raise UserError(
+            f"{directory}: made from another model than {model}: give --model its bundle, or build it again"
+        )
+    on_cpu = "threads" in manifest.options
+    return Backend(
+        name=manifest.backend,
+        precision=manifest.precision.executed if manifest.precision.executed != "unknown" else manifest.precision.asked,
+        open=lambda hint: open_engine(directory, threads=threads, hint=hint) if on_cpu else open_engine(directory),
+        callers=2,
+        directory=directory,
+    )
+
+
+def build_engine(name: EngineBackend, model: Path, scratch: Path, profile: BatchProfile, threads: int) -> Path:
+    """An engine directory made for the run, in the backend's default precision; UserError where it cannot be made."""
+    out = scratch / name
+    try:
+        manifest = build(
+            BuildRequest(model, out, backend=name, batch=profile, threads=threads), report=lambda line: None
+        )
+    except LimnerError as error:
+        raise UserError(str(error)) from error
+    if manifest.parity == "not run":
+        raise UserError("built, but this machine cannot run it")
+    return out
+
+
+def find_backends(
+    names: tuple[str, ...],
+    engines: tuple[Path, ...],
+    model: Path,
+    device: torch.device,
+    profile: BatchProfile,
+    threads: int,
+    scratch: Path,
+) -> tuple[list[Backend], dict[str, str]]:
+    """The backends, the baseline first and the engines given last; and why others that were asked for cannot be had.
+
+    An engine backend that is named and not among `engines` is built under `scratch`.
+    """
+    unknown = sorted(set(names) - set(TORCH) - set(RUNTIMES))
+    if unknown:
+        raise UserError(f"unknown backends {', '.join(unknown)} (allowed: {', '.join([*TORCH, *RUNTIMES])})")
+    given = [engine_backend(directory, model, threads) for directory in engines]
+    found: list[Backend] = []
+    missing: dict[str, str] = {}
+    for name in dict.fromkeys((BASELINE, *names)):
+        if any(backend.name == name for backend in given):
+            continue
+        try:
+            if name in TORCH:
+                found.append(torch_backend(name, model, device))
+            else:
+                directory = build_engine(name, model, scratch, profile, threads)  # type: ignore[arg-type]
+                found.append(engine_backend(directory, model, threads))
+        except UserError as error:
+            missing[name] = str(error)
+    return found + given, missing
