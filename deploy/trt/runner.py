@@ -43,8 +43,8 @@ class Plan:
             )
         if stripped:
             refitter = self.trt.Refitter(self.engine, log)
-            parser = self.trt.OnnxParserRefitter(refitter, log)
-            if not (parser.refit_from_file(str(directory / GRAPH)) and refitter.refit_cuda_engine()):
+            weights = self.trt.OnnxParserRefitter(refitter, log)
+            if not (weights.refit_from_file(str(directory / GRAPH)) and refitter.refit_cuda_engine()):
                 raise UserError(f"{directory / PLAN}: cannot take its weights from {GRAPH}: build the engine again")
 
     def layers(self) -> str:
@@ -60,14 +60,13 @@ class Plan:
         names = [self.engine.get_tensor_name(i) for i in range(self.engine.num_io_tensors)]
         inputs = [name for name in names if self.engine.get_tensor_mode(name) == self.trt.TensorIOMode.INPUT]
         outputs = [name for name in names if name not in inputs]
-        wanted = [port.name for port in signature.inputs]
-        ordered = wanted if set(wanted) == set(inputs) else inputs
-        found = dict(zip((*wanted, signature.output.name), (*ordered, *outputs), strict=False))
         ports = (*signature.inputs, signature.output)
-        types = {port.name: np.dtype(self.trt.nptype(self.engine.get_tensor_dtype(found[port.name]))) for port in ports}
-        if len(names) != len(ports) or any(types[port.name] != np.dtype(port.dtype) for port in ports):
+        wanted = [port.name for port in signature.inputs]
+        ordered = (*(wanted if set(wanted) == set(inputs) else inputs), *outputs)
+        types = [np.dtype(self.trt.nptype(self.engine.get_tensor_dtype(name))) for name in ordered]
+        if (len(inputs), len(outputs)) != (len(wanted), 1) or types != [np.dtype(port.dtype) for port in ports]:
             raise UserError(f"{PLAN}: its tensors {names} are not those of the manifest: build the engine again")
-        return found
+        return {port.name: name for port, name in zip(ports, ordered, strict=True)}
 
     def close(self) -> None:
         """Free the device memory."""

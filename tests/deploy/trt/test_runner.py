@@ -1,0 +1,206 @@
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from core.errors import UserError
+from deploy.build import BuildRequest, build
+from deploy.engine import open_engine
+from deploy.manifest import Manifest, read_manifest
+from deploy.signature import BatchProfile, Port, Signature
+from deploy.trt import runner
+from deploy.trt.builder import PLAN, TensorRTOptions, settings
+from deploy.trt.runner import LANES, Plan, TensorRTRuntime, open_runtime
+
+SIGNATURE = Signature(
+    (Port("photo", (3, 8, 8), "float32"), Port("style", (), "int64")), Port("image", (3, 8, 8), "float32"), styles=3
+)
+
+
+class FakeEngine:
+    """As much of ICudaEngine as a plan's ports are read from."""
+
+    def __init__(self, tensors: dict[str, tuple[str, type]]) -> None:
+        self.tensors = tensors
+        self.num_io_tensors = len(tensors)
+
+    def get_tensor_name(self, index: int) -> str:
+        return list(self.tensors)[index]
+
+    def get_tensor_mode(self, name: str) -> str:
+        return self.tensors[name][0]
+
+    def get_tensor_dtype(self, name: str) -> type:
+        return self.tensors[name][1]
+
+
+def fake_trt(engine: FakeEngine | None, version: str = "11.0.0.114") -> SimpleNamespace:
+    return SimpleNamespace(
+        __version__=version,
+        Runtime=lambda log: SimpleNamespace(deserialize_cuda_engine=lambda data: engine),
+        TensorIOMode=SimpleNamespace(INPUT="in"),
+        nptype=lambda dtype: dtype,
+    )
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """A machine with a GPU of name "GPU A" and the TensorRT that the test gives."""
+    (tmp_path / PLAN).write_bytes(b"plan")
+
+    def install(trt: SimpleNamespace, gpu: str = "GPU A") -> Path:
+        monkeypatch.setattr(runner, "load_tensorrt", lambda kind: trt)
+        monkeypatch.setattr(runner, "check_driver", lambda kind: None)
+        monkeypatch.setattr(runner, "logger", lambda module: None)
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda: gpu)
+        return tmp_path
+
+    return install
+
+
+@pytest.fixture
+def manifest(engine_directory: Path) -> Manifest:
+    """Of an engine that TensorRT 11.0 built on GPU A."""
+    return replace(
+        read_manifest(engine_directory),
+        backend="tensorrt",
+        backend_version="11.0.0.114",
+        device="GPU A",
+        options=settings(TensorRTOptions()),
+    )
+
+
+@pytest.mark.parametrize(
+    ("version", "gpu", "message"),
+    [
+        (
+            "10.15.1.29",
+            "GPU A",
+            r"built by tensorrt 11.0.0.114, here is 10.15.1.29: build it again, or with --",
+        ),
+        ("11.0.0.114", "GPU B", r"built for GPU A, here is GPU B: build it again on this machine"),
+        (
+            "11.0.0.114",
+            "GPU A",
+            r"tensorrt 11.0.0.114 on GPU A refuses it \(built by another .*damaged\): build",
+        ),
+    ],
+)
+def test_plans_of_elsewhere(machine: Any, manifest: Manifest, version: str, gpu: str, message: str) -> None:
+    directory = machine(fake_trt(None, version), gpu)
+    with pytest.raises(UserError, match=message):
+        open_runtime(directory, manifest, manifest.options)
+
+
+def test_plans_that_are_meant_to_travel_reach_tensorrt(machine: Any, manifest: Manifest) -> None:
+    directory = machine(fake_trt(None, "11.4.0.1"), "GPU B")
+    travelling = settings(TensorRTOptions(version_compatible=True, hardware="ampere-plus"))
+    with pytest.raises(UserError, match=r"tensorrt 11.4.0.1 on GPU B refuses it"):
+        open_runtime(directory, manifest, travelling)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_no_driver(monkeypatch: pytest.MonkeyPatch, manifest: Manifest, tmp_path: Path) -> None:
+    monkeypatch.setattr(runner, "load_tensorrt", lambda kind: fake_trt(None))
+    with pytest.raises(UserError, match="backend tensorrt: no NVIDIA GPU or driver"):
+        open_runtime(tmp_path, manifest, manifest.options)
+
+
+PORTS: dict[str, tuple[str, type]] = {
+    "photo": ("in", np.float32),
+    "style": ("in", np.int64),
+    "image": ("out", np.float32),
+}
+
+
+def plan_with(machine: Any, tensors: dict[str, tuple[str, type]]) -> Plan:
+    return Plan("tensorrt", machine(fake_trt(FakeEngine(tensors))))
+
+
+def test_ports_are_found_by_name_in_any_order(machine: Any) -> None:
+    plan = plan_with(machine, dict(reversed(PORTS.items())))
+    assert plan.tensors(SIGNATURE) == {"photo": "photo", "style": "style", "image": "image"}
+
+
+def test_ports_of_another_exporter_are_found_by_order(machine: Any) -> None:
+    renamed = {"inputs_0": PORTS["photo"], "inputs_1": PORTS["style"], "output0": PORTS["image"]}
+    assert plan_with(machine, renamed).tensors(SIGNATURE) == dict(zip(PORTS, renamed, strict=True))
+
+
+@pytest.mark.parametrize(
+    "tensors", [PORTS | {"photo": ("in", np.float16)}, PORTS | {"more": ("out", np.float32)}, {"photo": PORTS["photo"]}]
+)
+def test_foreign_plans_are_refused(machine: Any, tensors: dict[str, tuple[str, type]]) -> None:
+    with pytest.raises(UserError, match="are not those of the manifest: build the engine again"):
+        plan_with(machine, tensors).tensors(SIGNATURE)
+
+
+class FakeLane:
+    """Counts who is inside, and gives back its input."""
+
+    made: list["FakeLane"] = []  # noqa: RUF012 - emptied by the test that uses it
+    gate: threading.Barrier | None = None
+
+    def __init__(self, plan: object, signature: Signature, batch: int, fixed: bool) -> None:
+        self.batch, self.fixed, self.busy = batch, fixed, threading.Lock()
+        FakeLane.made.append(self)
+
+    def run(self, inputs: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
+        assert self.busy.acquire(blocking=False), "two callers in one lane"
+        try:
+            if FakeLane.gate is not None:
+                FakeLane.gate.wait(timeout=10)
+            return inputs["photo"]
+        finally:
+            self.busy.release()
+
+
+@pytest.fixture
+def runtime(monkeypatch: pytest.MonkeyPatch) -> TensorRTRuntime:
+    monkeypatch.setattr(runner, "_Lane", FakeLane)
+    monkeypatch.setattr(FakeLane, "made", [])
+    monkeypatch.setattr(FakeLane, "gate", None)
+    return TensorRTRuntime(SimpleNamespace(close=lambda: None), SIGNATURE, BatchProfile(1, 4, 8))  # type: ignore[arg-type]
+
+
+def test_a_lane_is_used_again_and_profile_sizes_have_their_own(runtime: TensorRTRuntime) -> None:
+    for size in (1, 1, 4, 8, 3, 5, 3):
+        assert len(runtime.run({"photo": np.zeros((size, 3, 8, 8), np.float32)})) == size
+    assert [(lane.batch, lane.fixed) for lane in FakeLane.made] == [(1, True), (4, True), (8, True), (8, False)]
+    runtime.close()
+
+
+def test_callers_at_once_share_a_few_lanes(runtime: TensorRTRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeLane, "gate", threading.Barrier(LANES))  # opens only for callers that are inside together
+    with ThreadPoolExecutor(4 * LANES) as pool:
+        batches = [np.full((1, 3, 8, 8), i, np.float32) for i in range(8 * LANES)]
+        for batch, result in zip(batches, pool.map(lambda batch: runtime.run({"photo": batch}), batches), strict=True):
+            np.testing.assert_array_equal(result, batch)
+    assert len(FakeLane.made) == LANES
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+@pytest.mark.parametrize("backend", ["tensorrt", "tensorrt-rtx"])
+def test_a_plan_is_the_same_generator(
+    bundle: Path, tiny_data: Path, tmp_path: Path, backend: Any, precision: Any
+) -> None:
+    pytest.importorskip(backend.replace("-", "_"))
+    out = tmp_path / "engine"
+    build(BuildRequest(bundle, out, backend, precision, BatchProfile(1, 4, 8), data=tiny_data), lambda line: None)
+    assert isinstance(read_manifest(out).parity, dict)
+    photos = np.random.default_rng(0).uniform(-1, 1, (8, 3, 64, 64)).astype(np.float32)
+    with open_engine(out) as engine, ThreadPoolExecutor(4) as pool:
+        together = engine.infer(photos)
+        for size in (1, 3, 4):  # with and without a CUDA graph
+            for result in pool.map(engine.infer, [photos[:size]] * 6):
+                np.testing.assert_allclose(result, together[:size], atol=0.02)

@@ -1,0 +1,90 @@
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from onnx import ModelProto
+from torch import nn
+
+from core.errors import UserError
+from deploy.build import BuildRequest, build
+from deploy.manifest import read_manifest
+from deploy.onnx_export import to_half
+from deploy.signature import BatchProfile, Signature
+from deploy.trt.builder import TensorRTOptions
+from deploy.trt.torch_trt import FloatPorts, compile_options, half_module, load_torch_tensorrt
+
+GetCase = Callable[[str], tuple[nn.Module, Signature, ModelProto]]
+
+
+@pytest.mark.parametrize("name", ["instance", "batch", "styled", "paper", "modern"])
+def test_half_module_is_the_twin_of_the_half_graph(case: GetCase, name: str) -> None:
+    generator, signature, graph = case(name)
+    half = half_module(generator)
+    assert {weight.dtype for key, weight in half.named_parameters() if ".norm." not in key} == {torch.float16}
+    assert next(generator.parameters()).dtype == torch.float32
+    inputs = signature.random_inputs(2, seed=5)
+    drawn = FloatPorts(half)(*inputs.values()).numpy()
+    assert drawn.dtype == np.float32
+    session = onnxruntime.InferenceSession(to_half(graph).SerializeToString(), providers=["CPUExecutionProvider"])
+    of_graph = session.run(None, {key: value.numpy() for key, value in inputs.items()})[0]
+    np.testing.assert_allclose(drawn, of_graph, atol=0.02)
+    assert np.abs(drawn - generator(*inputs.values()).numpy()).max() > 0.0
+
+
+def test_a_float_module_may_stand_behind_the_ports_too(case: GetCase) -> None:
+    generator, signature, _ = case("styled")
+    inputs = signature.random_inputs(2, seed=5).values()
+    torch.testing.assert_close(FloatPorts(generator)(*inputs), generator(*inputs))
+
+
+def test_the_exported_program_takes_every_batch(case: GetCase) -> None:
+    """The program as make() exports it, on the CPU; the compiler behind it needs a GPU."""
+    generator, signature, _ = case("styled")
+    batch = torch.export.Dim("batch", min=1, max=32)
+    examples = tuple(signature.random_inputs(2, seed=0).values())
+    shapes = {"inputs": tuple({0: batch} for _ in examples)}
+    program = torch.export.export(FloatPorts(generator), examples, dynamic_shapes=shapes)
+    for size in (1, 32):
+        inputs = signature.random_inputs(size, seed=1).values()
+        torch.testing.assert_close(program.module()(*inputs), generator(*inputs))
+
+
+def test_options_become_keywords() -> None:
+    plain = compile_options(TensorRTOptions())
+    assert plain["require_full_compilation"]
+    assert plain["immutable_weights"]
+    assert plain["disable_tf32"]
+    assert "timing_cache_path" not in plain
+    assert not compile_options(TensorRTOptions(refit=True))["immutable_weights"]
+    assert compile_options(TensorRTOptions(hardware="ampere-plus"))["hardware_compatible"]
+    with pytest.raises(UserError, match="torch-tensorrt has this or ampere-plus"):
+        compile_options(TensorRTOptions(hardware="same-compute-capability"))
+
+
+def test_a_package_that_does_not_import_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(name: str) -> ModuleType:
+        raise OSError("libtorch_cuda.so: cannot open shared object file\nmore")
+
+    monkeypatch.setattr(importlib, "import_module", broken)
+    with pytest.raises(UserError, match=r"not usable here \(libtorch_cuda.so: cannot open .* file\): pip install"):
+        load_torch_tensorrt()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+@pytest.mark.parametrize("bare", [False, True])
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_the_compiled_program_is_the_same_generator(bundle: Path, tmp_path: Path, precision: Any, bare: bool) -> None:
+    pytest.importorskip("torch_tensorrt")
+    options = TensorRTOptions(bare=bare)
+    request = BuildRequest(
+        bundle, tmp_path / "engine", "torch-tensorrt", precision, BatchProfile(1, 4, 8), tensorrt=options
+    )
+    build(request, lambda line: None)
+    assert isinstance(read_manifest(tmp_path / "engine").parity, dict)
