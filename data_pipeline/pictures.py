@@ -39,20 +39,20 @@ class PictureError(UserError):
         self.file = file
 
 
-def read_file(path: Path) -> bytes:
-    """The bytes of a file; a PictureError where it is too large or cannot be read."""
+def read_file(path: Path, file: str) -> bytes:
+    """The bytes of a file, called `file` in errors: PictureError where it is too large or cannot be read."""
     try:
         size = path.stat().st_size
         if size > MAX_FILE_BYTES:
-            raise PictureError("too large", f"{size} bytes, allowed {MAX_FILE_BYTES}", str(path))
+            raise PictureError("too large", f"{size} bytes, allowed {MAX_FILE_BYTES}", file)
         return path.read_bytes()
     except OSError as error:
-        raise PictureError("unreadable", error.strerror or str(error), str(path)) from error
+        raise PictureError("unreadable", error.strerror or str(error), file) from error
 
 
 def read_picture(path: Path) -> Uint8Image:
     """The picture in a file as (H, W, 3) uint8 RGB; see `decode_picture`."""
-    return decode_picture(read_file(path), str(path))
+    return decode_picture(read_file(path, str(path)), str(path))
 
 
 def decode_picture(data: bytes, file: str) -> Uint8Image:

@@ -1,0 +1,24 @@
+"""Side-by-side pictures A|B, as pix2pix releases have them: the photo on the left, its sketch on the right."""
+
+from pathlib import Path
+
+from core.images import Uint8Image
+from data_pipeline.importers.folders import collect_singles
+from data_pipeline.importers.prepare import PrepareOptions, prepare
+from data_pipeline.importers.source import File
+from data_pipeline.pictures import PictureError
+
+
+def import_combined(source: Path, out: Path, options: PrepareOptions) -> None:
+    """Prepare pairs from the left and right halves of pictures."""
+    prepare(collect_singles("combined", source, read_halves), out, options)
+
+
+def read_halves(file: File) -> tuple[Uint8Image, Uint8Image]:
+    """The left and right half of a picture; PictureError where it cannot be two portraits of equal size."""
+    image = file.decode()
+    height, width = image.shape[:2]
+    if width % 2 or width < height:
+        reason = "an odd width" if width % 2 else "taller than wide"
+        raise PictureError("not two pictures side by side", f"{width}x{height}: {reason}", file.path)
+    return image[:, : width // 2], image[:, width // 2 :]

@@ -1,0 +1,56 @@
+"""What a preparation shows: a bar on a terminal, plain lines in a log, warnings and a summary."""
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import track as track_on_terminal
+from rich.table import Table
+
+from data_pipeline.index import Record
+
+T = TypeVar("T")
+
+
+def track(things: Iterable[T], total: int, what: str) -> Iterator[T]:
+    """The same things, with a progress bar on a terminal and a line at each tenth of the way in a log."""
+    console = Console()
+    if console.is_terminal:
+        yield from track_on_terminal(things, what, total=total, console=console)
+        return
+    for count, thing in enumerate(things, 1):
+        yield thing
+        if count * 10 // total > (count - 1) * 10 // total:
+            print(f"{what}: {count} of {total}", flush=True)
+
+
+def warn(message: str) -> None:
+    """One line on stderr."""
+    print(f"warning: {message}", file=sys.stderr)
+
+
+def show_summary(
+    out: Path, splits: Mapping[str, Sequence[Record]], styles: Sequence[str], reasons: Iterable[str]
+) -> None:
+    """Counts per split (and style) and per reason of rejection; a warning for each empty split."""
+    console = Console()
+    table = Table("split", "pictures", *styles, title=f"{out}")
+    everything = [record for records in splits.values() for record in records]
+    for name, records in (*splits.items(), ("all", everything)):
+        counts = Counter(record.style for record in records)
+        table.add_row(name, str(len(records)), *(str(counts[style]) for style in range(len(styles))))
+    console.print(table)
+    rejected = Counter(reasons)
+    if rejected:
+        table = Table("rejected because", "files", title=f"{out / 'rejected.jsonl'}")
+        for reason, count in rejected.most_common():
+            table.add_row(reason, str(count))
+        console.print(table)
+    else:
+        console.print("rejected: none")
+    for name, records in splits.items():
+        if not records:
+            warn(f"the {name} split is empty")

@@ -1,0 +1,83 @@
+"""Curves and the pose that carries them from the head to the image."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from data_pipeline.portraits.attributes import Portrait
+
+Curve = npt.NDArray[np.float64]
+"""(n, 2) points; in the image, as fractions of its side from the left and from the top."""
+
+Points = list[tuple[float, float]]
+
+_CATMULL_ROM = 0.5 * np.array([[0, 2, 0, 0], [-1, 0, 1, 0], [2, -5, 4, -1], [-1, 3, -3, 1]], dtype=np.float64)
+"""Rows: coefficients of 1, t, t^2, t^3 of the four neighbours (Catmull and Rom 1974)."""
+
+
+def smooth(points: Points | Curve, closed: bool = False, steps: int = 6) -> Curve:
+    """A smooth curve through all the points, `steps` pieces between neighbours."""
+    knots = np.asarray(points, dtype=np.float64)
+    if closed:
+        padded = np.concatenate((knots[-1:], knots, knots[:2]))
+    else:
+        padded = np.concatenate((2 * knots[:1] - knots[1:2], knots, 2 * knots[-1:] - knots[-2:-1]))
+    t = np.arange(steps) / steps
+    weights = np.stack((np.ones_like(t), t, t**2, t**3), axis=1) @ _CATMULL_ROM  # (steps, 4)
+    windows = np.stack([padded[k : len(padded) - 3 + k] for k in range(4)], axis=1)  # (segments, 4, 2)
+    curve = (weights @ windows).reshape(-1, 2)
+    return curve if closed else np.concatenate((curve, knots[-1:]))
+
+
+def resample(curve: Curve, count: int) -> Curve:
+    """`count` points at equal distances along an open curve."""
+    travelled = np.concatenate(([0.0], np.cumsum(np.hypot(*np.diff(curve, axis=0).T))))
+    places = np.linspace(0.0, travelled[-1], count)
+    return np.stack([np.interp(places, travelled, curve[:, axis]) for axis in (0, 1)], axis=1)
+
+
+def ribbon(curve: Curve, width: float, taper: float = 0.75) -> Curve:
+    """The closed outline of a stroke: full `width` in the middle, thinner by `taper` (0 to 1) at its ends."""
+    along = np.gradient(curve, axis=0)
+    along /= np.maximum(np.hypot(along[:, 0], along[:, 1]), 1e-9)[:, None]
+    middle = np.sin(np.linspace(0.0, math.pi, len(curve))) ** 0.7
+    half = 0.5 * width * (1.0 - taper + taper * middle)[:, None]
+    across = np.stack((-along[:, 1], along[:, 0]), axis=1) * half
+    return np.concatenate((curve + across, (curve - across)[::-1]))
+
+
+def disc(centre: Curve, radius_x: float, radius_y: float, count: int = 24) -> Curve:
+    """A closed ellipse around one point."""
+    angle = np.arange(count) * (2.0 * math.pi / count)
+    return centre + np.stack((np.cos(angle) * radius_x, np.sin(angle) * radius_y), axis=1)
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Places points of the head and of the body in the image."""
+
+    portrait: Portrait
+
+    def flat(self, points: Points | Curve) -> Curve:
+        """Silhouette points (head units): tilted, but seen alike from every side."""
+        portrait = self.portrait
+        x, y = (np.asarray(points, dtype=np.float64) * (portrait.head_width, portrait.head_height)).T
+        cos, sin = math.cos(portrait.tilt), math.sin(portrait.tilt)
+        return np.stack((portrait.centre[0] + x * cos - y * sin, portrait.centre[1] + x * sin + y * cos), axis=1)
+
+    def face(self, points: Points | Curve, lift: float = 0.0) -> Curve:
+        """Points on the face (head units): on an ellipsoid, raised by `lift`, that turns and nods with the head."""
+        portrait = self.portrait
+        u, v = np.asarray(points, dtype=np.float64).T
+        depth = np.sqrt(np.clip(1.0 - u**2 - 0.6 * v**2, 0.0, 1.0)) + lift
+        turned_u = u * math.cos(portrait.turn) + depth * math.sin(portrait.turn)
+        turned_v = v * math.cos(portrait.nod) + depth * math.sin(portrait.nod)
+        return self.flat(np.stack((turned_u, turned_v), axis=1))
+
+    def body(self, points: Points | Curve) -> Curve:
+        """Points on neck and torso (head units), which stay upright under the middle of the head."""
+        portrait = self.portrait
+        scale = np.array((portrait.head_width, portrait.head_height))
+        return np.asarray(points, dtype=np.float64) * scale + portrait.centre

@@ -1,0 +1,301 @@
+"""The lines of a portrait's face: both the photo and the sketch are painted from these curves.
+
+Head units: u from -1 (the image's left side of the head) to 1, v from -1 (crown) to 1 (chin).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from data_pipeline.portraits.attributes import Portrait
+from data_pipeline.portraits.curves import Curve, Points, Pose, disc, resample, smooth
+
+EYE_LINE = 0.03
+MOUTH_LINE = 0.64
+EAR_TOP, EAR_BOTTOM = -0.1, 0.42
+
+
+@dataclass(frozen=True)
+class Eye:
+    """One eye with its brow; curves run from the inner corner to the outer."""
+
+    ball: Curve
+    upper_lid: Curve
+    lower_lid: Curve
+    crease: Curve
+    socket: Curve
+    iris: Curve
+    pupil: Curve
+    glint: Curve
+    brow: Curve
+
+
+@dataclass(frozen=True)
+class Nose:
+    """The nose; `flank` and `bridge` lie on the side away from the light."""
+
+    bridge: Curve
+    flank: Curve
+    ridge: Curve
+    under: Curve
+    tip: Curve
+    nostrils: tuple[Curve, Curve]
+    wings: tuple[Curve, Curve]
+
+
+@dataclass(frozen=True)
+class Mouth:
+    """Lips as closed curves, the line between them, and the teeth where they are seen."""
+
+    upper: Curve
+    lower: Curve
+    line: Curve
+    teeth: Curve | None
+    chin_shadow: Curve
+    creases: tuple[Curve, Curve]
+
+
+@dataclass(frozen=True)
+class Spectacles:
+    """Glasses: two closed rims, the bridge and the visible bars to the ears."""
+
+    rims: tuple[Curve, Curve]
+    bars: tuple[Curve, ...]
+
+
+@dataclass(frozen=True)
+class Face:
+    """All that is not hair or clothes."""
+
+    head: Curve
+    ears: tuple[Curve, Curve]
+    ear_folds: tuple[Curve, Curve]
+    neck: Curve
+    neck_shadow: Curve
+    eyes: tuple[Eye, Eye]
+    nose: Nose
+    mouth: Mouth
+    cheeks: tuple[Curve, Curve]
+    forehead: Curve
+    shade: Curve
+    """The part of the face that the light does not reach."""
+    shade_hatching: tuple[Curve, ...]
+    neck_hatching: tuple[Curve, ...]
+    spectacles: Spectacles | None
+
+
+def jaw_line(portrait: Portrait) -> Points:
+    """Right half of the head below the eyes, from the temple to the chin."""
+    return [(1.0, 0.0), (0.97, 0.3), (portrait.jaw, 0.64), (portrait.chin, 0.93), (0.0, 1.0)]
+
+
+def mirrored(points: Points) -> Points:
+    """The same points on the other side of the face, in opposite order."""
+    return [(-u, v) for u, v in reversed(points)]
+
+
+def head_outline(portrait: Portrait) -> Points:
+    """The whole head, clockwise from the left temple."""
+    crown: Points = [(-0.93, -0.44), (-0.66, -0.82), (0.0, -1.0), (0.66, -0.82), (0.93, -0.44)]
+    return [*crown, *jaw_line(portrait), *mirrored(jaw_line(portrait))[1:]]
+
+
+def trace_face(portrait: Portrait) -> Face:
+    """The curves of a face, in image coordinates."""
+    pose = Pose(portrait)
+    dark = -1.0 if portrait.light > 0 else 1.0
+    cheek = 0.5 * portrait.head_width
+    return Face(
+        head=smooth(pose.flat(head_outline(portrait)), closed=True),
+        ears=(_ear(pose, -1.0), _ear(pose, 1.0)),
+        ear_folds=(_ear_fold(pose, -1.0), _ear_fold(pose, 1.0)),
+        neck=_neck(pose),
+        neck_shadow=_neck_shadow(pose, dark),
+        eyes=(_eye(pose, -1.0), _eye(pose, 1.0)),
+        nose=_nose(pose, dark),
+        mouth=_mouth(pose),
+        cheeks=(
+            disc(pose.face([(-0.56, 0.34)]), 0.52 * cheek, 0.4 * cheek),
+            disc(pose.face([(0.56, 0.34)]), 0.52 * cheek, 0.4 * cheek),
+        ),
+        forehead=disc(pose.face([(-0.25 * dark, -0.45)]), 0.7 * cheek, 0.45 * cheek),
+        shade=_shade(pose, dark),
+        shade_hatching=_shade_hatching(pose, dark),
+        neck_hatching=_neck_hatching(pose, dark),
+        spectacles=_spectacles(pose) if portrait.glasses != "none" else None,
+    )
+
+
+def _ear(pose: Pose, side: float) -> Curve:
+    tall = EAR_BOTTOM - EAR_TOP
+    points = [(0.93, 0.0), (1.07, -0.02), (1.16, 0.18), (1.13, 0.5), (1.05, 0.86), (0.98, 1.0), (0.92, 0.8)]
+    return smooth(_turned_ear(pose, [(side * u, EAR_TOP + v * tall) for u, v in points]), closed=True)
+
+
+def _ear_fold(pose: Pose, side: float) -> Curve:
+    tall = EAR_BOTTOM - EAR_TOP
+    points = [(1.0, 0.16), (1.08, 0.16), (1.1, 0.36), (1.05, 0.58), (1.0, 0.7)]
+    return smooth(_turned_ear(pose, [(side * u, EAR_TOP + v * tall) for u, v in points]))
+
+
+def _turned_ear(pose: Pose, points: Points) -> Curve:
+    """Ears lie behind the middle of the head, so a turn hides the one and shows more of the other."""
+    return pose.flat([(u - 0.22 * pose.portrait.turn, v) for u, v in points])
+
+
+def _neck(pose: Pose) -> Curve:
+    half: Points = [(0.6, 0.55), (0.57, 1.0), (0.6, 1.25), (0.85, 1.42), (1.1, 1.52)]
+    return pose.body(smooth([*half, *mirrored(half)], closed=True))
+
+
+def _neck_shadow(pose: Pose, dark: float) -> Curve:
+    """What the chin shades: deeper on the side away from the light."""
+    return pose.body(
+        smooth(
+            [(-0.6 * dark, 0.6), (0.6 * dark, 0.6), (0.58 * dark, 1.28), (0.2 * dark, 1.22), (-0.3 * dark, 1.1)],
+            closed=True,
+        )
+    )
+
+
+def _eye(pose: Pose, side: float) -> Eye:
+    portrait = pose.portrait
+    spacing, half = portrait.eye_spacing, portrait.eye_width
+    rise = portrait.eye_open * (1.0 - 0.18 * max(0.0, portrait.smile))
+
+    def at(points: Points, lift: float = 0.0) -> Curve:
+        return pose.face([(side * (spacing + u * half), EYE_LINE + v) for u, v in points], lift)
+
+    upper = smooth(at([(-1.0, 0.02), (-0.5, -0.75 * rise), (0.05, -rise), (0.6, -0.66 * rise), (1.0, -0.005)]))
+    lower = smooth(at([(-1.0, 0.02), (-0.4, 0.5 * rise), (0.3, 0.55 * rise), (1.0, -0.005)]))
+    brow_v = -portrait.brow_height - 0.04 * abs(portrait.smile)
+    slant, weight = portrait.brow_slant, portrait.brow_weight
+    iris_at = at([(0.42 * side * portrait.gaze[0], -0.22 * rise + 0.3 * rise * portrait.gaze[1])])
+    iris_radius = 0.44 * half * portrait.head_width
+    return Eye(
+        ball=np.concatenate((upper, lower[::-1])),
+        upper_lid=upper,
+        lower_lid=lower,
+        crease=smooth(at([(-0.8, -0.7 * rise), (-0.1, -1.55 * rise), (0.6, -1.2 * rise), (1.0, -0.5 * rise)])),
+        socket=smooth(at([(-1.3, 0.03), (-0.9, -0.14), (0.3, -0.17), (1.15, -0.08), (0.9, 0.1), (-0.4, 0.11)]), True),
+        iris=disc(iris_at, 0.94 * iris_radius, iris_radius),
+        pupil=disc(iris_at, 0.42 * iris_radius, 0.42 * iris_radius, 12),
+        glint=disc(iris_at + iris_radius * np.array((0.35 * np.sign(portrait.light), -0.4)), *[0.24 * iris_radius] * 2, 12),
+        brow=smooth(
+            at(
+                [
+                    (-1.1, brow_v + slant + weight), (-0.2, brow_v - 0.03 + 0.6 * weight), (0.6, brow_v - 0.035),
+                    (1.3, brow_v + 0.05), (0.6, brow_v - 0.035 - weight), (-0.3, brow_v - 0.03 - weight),
+                    (-1.1, brow_v + slant - 0.5 * weight),
+                ],
+                0.05,
+            ),
+            closed=True,
+        ),
+    )  # fmt: skip
+
+
+def _nose(pose: Pose, dark: float) -> Nose:
+    wide, base = pose.portrait.nose_width, pose.portrait.nose_length
+
+    def at(points: Points, lift: float) -> Curve:
+        return pose.face([(u * wide, v) for u, v in points], lift)
+
+    def wing(side: float) -> Curve:
+        return smooth(at([(0.72 * side, base - 0.15), (1.05 * side, base - 0.07), (0.98 * side, base), (0.7 * side, base + 0.01)], 0.1))
+
+    bridge_points: Points = [(1.1 * dark, -0.12), (0.55 * dark, 0.02), (0.5 * dark, 0.16), (0.72 * dark, base - 0.15)]
+    bridge = smooth(np.concatenate((at(bridge_points[:1], 0.04), at(bridge_points[1:], 0.12))))
+    middle = smooth(np.concatenate((at([(0.0, -0.08)], 0.1), at([(0.0, 0.14)], 0.24), at([(0.1 * dark, base - 0.06)], 0.34))))
+    foot = at([(0.95 * dark, base + 0.01)], 0.08)
+    radius = 0.2 * wide * pose.portrait.head_width
+    return Nose(
+        bridge=bridge,
+        flank=np.concatenate((bridge, foot, middle[::-1])),
+        ridge=smooth(np.concatenate((at([(-0.08 * dark, -0.02)], 0.14), at([(-0.1 * dark, base - 0.14)], 0.32)))),
+        under=smooth(
+            np.concatenate((at([(-0.95, base), (-0.4, base + 0.03)], 0.12), at([(0.0, base + 0.045)], 0.2),
+                            at([(0.4, base + 0.03), (0.95, base), (0.5 * dark, base + 0.1)], 0.12))), closed=True),
+        tip=smooth(np.concatenate((at([(-0.42, base - 0.005)], 0.14), at([(0.0, base + 0.04)], 0.22), at([(0.42, base - 0.005)], 0.14)))),
+        nostrils=(
+            disc(at([(-0.52, base + 0.004)], 0.14), 1.35 * radius, 0.8 * radius, 12),
+            disc(at([(0.52, base + 0.004)], 0.14), 1.35 * radius, 0.8 * radius, 12),
+        ),
+        wings=(wing(-1.0), wing(1.0)),
+    )  # fmt: skip
+
+
+def _mouth(pose: Pose) -> Mouth:
+    portrait = pose.portrait
+    wide, full, smile = portrait.mouth_width * (1.0 + 0.12 * portrait.smile), portrait.lip_fullness, portrait.smile
+    corner, gap = -0.07 * smile, max(0.0, 0.14 * (smile - 0.6))
+
+    def at(points: Points, lift: float = 0.06) -> Curve:
+        return pose.face([(u * wide, MOUTH_LINE + v) for u, v in points], lift)
+
+    upper_line: Points = [(-1.0, corner), (-0.45, 0.25 * corner), (0.0, 0.012), (0.45, 0.25 * corner), (1.0, corner)]
+    lower_line: Points = [(u, v + gap * (1.0 - u * u) * 1.6) for u, v in upper_line]
+    brim: Points = [(0.5, -0.72 * full + 0.3 * corner), (0.17, -full), (0.0, -0.8 * full), (-0.17, -full), (-0.5, -0.72 * full + 0.3 * corner)]
+    belly: Points = [(0.55, 0.85 * full + gap), (0.2, 1.25 * full + 1.5 * gap), (-0.2, 1.25 * full + 1.5 * gap), (-0.55, 0.85 * full + gap)]
+    line, lower_edge = smooth(at(upper_line)), smooth(at(lower_line))
+    return Mouth(
+        upper=np.concatenate((line, smooth(at([upper_line[-1], *brim, upper_line[0]])))),
+        lower=np.concatenate((lower_edge, smooth(at([lower_line[-1], *belly, lower_line[0]])))),
+        line=line,
+        teeth=np.concatenate((line, lower_edge[::-1])) if gap > 0.0 else None,
+        chin_shadow=smooth(at([(-0.5, 1.7 * full + gap), (0.0, 1.45 * full + 1.6 * gap), (0.5, 1.7 * full + gap), (0.0, 2.0 * full + 0.06 + gap)]), True),
+        creases=(_smile_crease(pose, -1.0), _smile_crease(pose, 1.0)),
+    )  # fmt: skip
+
+
+def _smile_crease(pose: Pose, side: float) -> Curve:
+    reach = pose.portrait.mouth_width + 0.12
+    return smooth(pose.face([(0.3 * side, 0.36), (reach * 0.94 * side, 0.47), (reach * 1.05 * side, 0.6)], 0.04))
+
+
+def _shade(pose: Pose, dark: float) -> Curve:
+    """From the temple down the cheek to the chin, between the outline and the edge of the light."""
+    rim = [(dark * u, v) for u, v in [(0.9, -0.5), *jaw_line(pose.portrait)]]
+    depth = 0.25 + 0.3 * abs(pose.portrait.light)
+    edge = [(0.0, 0.9), (dark * (0.6 - 0.5 * depth), 0.72), (dark * (1.0 - depth), 0.35), (dark * (1.02 - 0.6 * depth), 0.0), (dark * 0.8, -0.4)]  # fmt: skip
+    return smooth(np.concatenate((pose.flat(rim), pose.flat(edge))), closed=True)
+
+
+def _shade_hatching(pose: Pose, dark: float, spacing: float = 0.105) -> tuple[Curve, ...]:
+    """Slanting strokes from the outline into the face, as far as the light is away."""
+    rim = smooth([(0.93, -0.44), *jaw_line(pose.portrait)])
+    starts = np.arange(-0.36, 0.84, spacing)
+    edge = np.interp(starts, rim[:, 1], rim[:, 0])
+    reach = (0.2 + 0.26 * abs(pose.portrait.light)) * (0.55 + 0.45 * np.sin(np.linspace(0.3, 3.0, len(starts))))
+    return tuple(
+        smooth(pose.flat([(dark * (u - 0.03), v), (dark * (u - 0.55 * r), v + 0.07), (dark * (u - r), v + 0.16)]))
+        for u, v, r in zip(edge, starts, reach, strict=True)
+    )
+
+
+def _neck_hatching(pose: Pose, dark: float, count: int = 7) -> tuple[Curve, ...]:
+    """Strokes that follow the round of the neck under the chin."""
+    return tuple(
+        smooth(pose.body([(0.54 * dark, v), (0.2 * dark, v + 0.05), (-0.4 * dark * (1.0 - 0.1 * k), v - 0.02)]))
+        for k, v in enumerate(np.linspace(0.9, 1.3, count))
+    )
+
+
+def _spectacles(pose: Pose) -> Spectacles:
+    portrait = pose.portrait
+    power = 1.0 if portrait.glasses == "round" else 0.55  # of a superellipse's sine and cosine
+    angle = np.arange(32) * (np.pi / 16)
+    across, down = (np.sign(wave) * np.abs(wave) ** power for wave in (np.cos(angle), np.sin(angle)))
+    radius = (0.285, 0.2) if portrait.glasses == "round" else (0.3, 0.16)
+    centre = portrait.eye_spacing + 0.015
+
+    def rim(side: float) -> Curve:
+        return pose.face(np.stack((side * centre + radius[0] * across, EYE_LINE + 0.02 + radius[1] * down), axis=1), 0.14)
+
+    inner, outer = centre - radius[0], centre + radius[0]
+    nose_bar = smooth(pose.face([(-inner, 0.0), (-0.4 * inner, -0.035), (0.4 * inner, -0.035), (inner, 0.0)], 0.18))
+    ear_bars = tuple(
+        resample(np.concatenate((pose.face([(side * outer, 0.0)], 0.14), _turned_ear(pose, [(side * 1.0, -0.02)]))), 8)
+        for side in (-1.0, 1.0)
+    )
+    return Spectacles(rims=(rim(-1.0), rim(1.0)), bars=(nose_bar, *ear_bars))

@@ -1,0 +1,222 @@
+"""The lines of hair, beard and clothes; units as in geometry.py."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from data_pipeline.portraits.curves import Curve, Points, Pose, disc, resample, smooth
+from data_pipeline.portraits.geometry import MOUTH_LINE, jaw_line, mirrored
+
+GOLDEN = 0.618034
+"""Multiples of the golden ratio, modulo 1, spread evenly however many are taken: variety without a random draw."""
+
+HAIRLINES: dict[str, Points] = {
+    "short": [(-0.93, 0.14), (-0.9, -0.14), (-0.78, -0.34), (-0.6, -0.58), (-0.2, -0.64), (0.2, -0.64), (0.6, -0.58), (0.78, -0.34), (0.9, -0.14), (0.93, 0.14)],
+    "fringe": [(-0.95, 0.16), (-0.9, -0.1), (-0.76, -0.22), (-0.45, -0.26), (0.0, -0.24), (0.45, -0.26), (0.76, -0.22), (0.9, -0.1), (0.95, 0.16)],
+    "bun": [(-0.96, 0.06), (-0.92, -0.16), (-0.8, -0.42), (-0.5, -0.66), (0.0, -0.74), (0.5, -0.66), (0.8, -0.42), (0.92, -0.16), (0.96, 0.06)],
+    "curly": [(-0.97, 0.1), (-0.9, -0.12), (-0.8, -0.36), (-0.55, -0.52), (-0.2, -0.56), (0.2, -0.56), (0.55, -0.52), (0.8, -0.36), (0.9, -0.12), (0.97, 0.1)],
+}  # fmt: skip
+"""Where the hair meets the face, left ear to right ear; a parted hairline is made by `_parted_line`."""
+
+
+@dataclass(frozen=True)
+class Hair:
+    """Closed masses of hair and the strands on them; `back` lies behind neck and head, `front` before them."""
+
+    back: tuple[Curve, ...]
+    back_strands: tuple[Curve, ...]
+    front: tuple[Curve, ...]
+    strands: tuple[Curve, ...]
+    sheen: Curve | None
+
+
+@dataclass(frozen=True)
+class Beard:
+    """Closed masses of beard and the hairs on them."""
+
+    masses: tuple[Curve, ...]
+    strands: tuple[Curve, ...]
+
+
+@dataclass(frozen=True)
+class Clothes:
+    """The torso, the collar's parts (closed), seams and folds (open)."""
+
+    torso: Curve
+    collar: tuple[Curve, ...]
+    seams: tuple[Curve, ...]
+    folds: tuple[Curve, ...]
+    hatching: tuple[Curve, ...]
+
+
+def _between(first: Curve, second: Curve, share: float) -> Curve:
+    return first + (second - first) * share
+
+
+def _parted_line(parting: float) -> Points:
+    """A hairline that is high at the parting and falls to both temples."""
+    peak = 2.0 * parting - 1.0
+    left, right = -0.9 - peak, 0.9 - peak
+    return [
+        (-0.95, 0.16), (-0.93, -0.12), (peak + 0.82 * left, -0.32), (peak + 0.5 * left, -0.55), (peak, -0.76),
+        (peak + 0.5 * right, -0.55), (peak + 0.82 * right, -0.32), (0.93, -0.12), (0.95, 0.16),
+    ]  # fmt: skip
+
+
+def _crown_line(volume: float, bumps: int) -> Curve:
+    """The hair's outer contour over the top of the head, left ear to right ear, with `bumps` locks standing out."""
+    angle = np.linspace(-0.08, math.pi + 0.08, 72)
+    locks = 1.0 + (0.05 * np.abs(np.sin(0.5 * bumps * angle)) if bumps else 0.0)
+    power = 0.86  # fuller than an ellipse, as the head is
+    u = -np.sign(np.cos(angle)) * np.abs(np.cos(angle)) ** power * (1.03 + 0.45 * volume)
+    v = -np.sign(np.sin(angle)) * np.abs(np.sin(angle)) ** power * (1.0 + volume)
+    return np.stack((u * locks, v * locks), axis=1)
+
+
+def trace_hair(pose: Pose) -> Hair:
+    """The curves of the hair, in image coordinates; a bald head has none."""
+    portrait = pose.portrait
+    style = portrait.hair
+    if style == "bald":
+        return Hair((), (), (), (), None)
+    volume = {"bun": 0.06, "curly": 0.16 + 0.8 * portrait.hair_volume}.get(style, portrait.hair_volume)
+    line = HAIRLINES.get(style) or _parted_line(portrait.parting)
+    edge = resample(smooth(pose.face(line)), 72)
+    crown = pose.flat(_crown_line(volume, 17 if style == "curly" else 0))
+    cap = np.concatenate((crown, edge[::-1]))
+    if style == "curly":
+        strands = _curls(pose, crown, edge)
+    else:
+        strands = _combed(crown, edge, portrait.parting if style in ("parted", "long") else 0.5)
+    front, back, back_strands = [cap], [], ()
+    if style == "long":
+        locks = [_lock(pose, side) for side in (-1.0, 1.0)]
+        front += [np.concatenate((outer, inner[::-1])) for outer, inner in locks]
+        strands += tuple(_between(inner, outer, s) for outer, inner in locks for s in (0.12, 0.3, 0.48, 0.66, 0.84))
+        back.append(pose.body(smooth([(-0.9, -0.2), (0.9, -0.2), (1.0, portrait.hair_length), (-1.0, portrait.hair_length)], True)))
+    if style == "bun":
+        knot = pose.flat([(0.12 * np.sign(portrait.light), -1.14)])
+        radius = portrait.head_width * (0.3 + portrait.hair_volume)
+        back.append(disc(knot, 1.1 * radius, radius, 32))
+        back_strands = tuple(disc(knot, 1.1 * radius * s, radius * s, 32)[4:26] for s in (0.35, 0.6, 0.82))
+    sheen = resample(_between(edge, crown, 0.55), 72)[14:58]
+    return Hair(tuple(back), back_strands, tuple(front), strands, sheen)
+
+
+def _combed(crown: Curve, edge: Curve, parting: float, count: int = 30) -> tuple[Curve, ...]:
+    """Strands that leave the parting, follow the crown and end at the hairline."""
+    last = len(crown) - 1
+    root_place = round(parting * last)
+    t = np.linspace(0.0, 1.0, 12)[:, None]
+    strands = []
+    for k in range(1, count):
+        place = k / count
+        spread = int(np.clip(root_place + 0.34 * (place - parting) * last, 0, last))
+        layer = 0.15 + 0.8 * (k * GOLDEN % 1.0)
+        at = round(place * last)
+        root = _between(edge[spread], crown[spread], layer)
+        bend = _between(edge[at], crown[at], 0.45 + 0.5 * layer)
+        end = _between(edge[at], crown[at], 0.06 + 0.35 * (k * GOLDEN * 7 % 1.0))
+        strands.append((1 - t) ** 2 * root + 2 * t * (1 - t) * bend + t**2 * end)
+    return tuple(strands)
+
+
+def _curls(pose: Pose, crown: Curve, edge: Curve) -> tuple[Curve, ...]:
+    """Three quarters of a ring, again and again, in rows between hairline and crown."""
+    radius = 0.085 * pose.portrait.head_width
+    rows = []
+    for row, share in enumerate((0.14, 0.36, 0.58, 0.8)):
+        centres = resample(_between(edge, crown, share), 15 + 3 * row)
+        rows += [
+            disc(centre, radius * 1.15, radius, 16)[(k + row) % 4 :][:12] for k, centre in enumerate(centres[1:-1])
+        ]
+    return tuple(rows)
+
+
+def _lock(pose: Pose, side: float) -> tuple[Curve, Curve]:
+    """Outer and inner contour of the hair that falls beside the face, top to end."""
+    volume, length = pose.portrait.hair_volume, pose.portrait.hair_length
+    wide = 1.03 + 0.45 * volume
+    outer = np.concatenate(
+        (
+            pose.flat([(side * wide * 0.93, -0.5), (side * wide, -0.05), (side * (wide + 0.06), 0.45)]),
+            pose.body([(side * (wide + 0.1), 0.75 * length), (side * (wide - 0.08), length)]),
+        )
+    )
+    inner = np.concatenate(
+        (
+            pose.face([(side * 0.78, -0.42), (side * 0.9, -0.1)]),
+            pose.flat([(side * 0.93, 0.4)]),
+            pose.body([(side * 0.78, 0.75 * length), (side * 0.82, length)]),
+        )
+    )
+    return resample(smooth(outer), 24), resample(smooth(inner), 24)
+
+
+def trace_beard(pose: Pose) -> Beard:
+    """The curves of the beard, in image coordinates."""
+    kind = pose.portrait.beard
+    masses: list[Curve] = []
+    strands: list[Curve] = []
+    if kind in ("full", "stubble"):
+        outline = jaw_line(pose.portrait)[1:]
+        rim = [(1.0, 0.12), *[(u * 1.02, v * 1.04) for u, v in outline]]
+        edge: Points = [(0.9, 0.16), (0.74, 0.46), (0.46, 0.52), (0.3, 0.5), (0.14, 0.47), (0.0, 0.5)]
+        outer = resample(smooth(pose.flat([*rim, *mirrored(rim)[1:]])), 48)
+        inner = resample(smooth(pose.face([*edge, *mirrored(edge)[1:]], 0.03)), 48)
+        masses.append(np.concatenate((outer, inner[::-1])))
+        strands += [resample(np.stack((_between(inner[k], outer[k], 0.15 + 0.25 * (k * GOLDEN % 1)), _between(inner[k], outer[k], 0.97))), 6) for k in range(1, 47)]  # fmt: skip
+    if kind in ("moustache", "goatee"):
+        half: Points = [(0.0, 0.5), (0.2, 0.48), (0.36, 0.56), (0.42, 0.66), (0.3, 0.62), (0.12, 0.59)]
+        masses.append(smooth(pose.face([*half, *mirrored(half)[:-1]], 0.1), closed=True))
+        strands += [smooth(pose.face([(0.3 * u, 0.5), (u * 0.9, 0.62)], 0.1)) for u in np.linspace(-0.4, 0.4, 9)]
+    if kind == "goatee":
+        masses.append(smooth(pose.face([(-0.26, 0.8), (0.0, 0.76), (0.26, 0.8), (0.24, 0.98), (0.0, 1.05), (-0.24, 0.98)]), True))
+        strands += [smooth(pose.face([(u, MOUTH_LINE + 0.16), (0.8 * u, 1.03)])) for u in np.linspace(-0.22, 0.22, 7)]
+    return Beard(tuple(masses), tuple(strands))
+
+
+NECKLINES: dict[str, Points] = {
+    "crew": [(0.8, 1.4), (0.62, 1.52), (0.3, 1.63), (0.0, 1.66)],
+    "vee": [(0.8, 1.4), (0.55, 1.6), (0.25, 1.86), (0.0, 2.04)],
+    "turtle": [(0.6, 1.12), (0.45, 1.2), (0.2, 1.25), (0.0, 1.26)],
+    "shirt": [(0.62, 1.28), (0.42, 1.5), (0.2, 1.7), (0.0, 1.84)],
+}
+"""Right half of the garment's upper edge, from the shoulder to the middle."""
+
+
+def trace_clothes(pose: Pose) -> Clothes:
+    """The curves of the clothes, in image coordinates."""
+    kind = pose.portrait.collar
+    half = NECKLINES[kind]
+    neckline = smooth([*half, *mirrored(half)[1:]])
+    shoulder = smooth([half[0], (1.15, 1.5), (1.75, 1.72), (2.1, 2.1), (2.25, 3.0)])
+    torso = np.concatenate((shoulder[::-1], neckline, shoulder * (-1.0, 1.0)))
+    collar: list[Curve] = []
+    seams: list[Curve] = []
+    if kind in ("crew", "vee"):
+        collar.append(np.concatenate((neckline, (neckline + (0.0, 0.11))[::-1])))
+    elif kind == "turtle":
+        hem = smooth([(-0.72, 1.42), (-0.4, 1.56), (0.0, 1.6), (0.4, 1.56), (0.72, 1.42)])
+        collar.append(np.concatenate((neckline, hem)))
+        seams += [resample(np.stack((neckline[k], hem[-1 - round(k * (len(hem) - 1) / (len(neckline) - 1))])), 4) for k in range(3, len(neckline) - 2, 3)]  # fmt: skip
+    else:
+        flap: Points = [(0.6, 1.2), (0.05, 1.8), (0.32, 2.1), (0.62, 1.76), (0.88, 1.5)]
+        collar += [np.array(flap), np.array(flap) * (-1.0, 1.0)]
+        seams += [np.array([(0.0, 1.84), (0.02, 2.2), (0.03, 2.8)])]
+    folds = [
+        smooth([(s * x, y), (s * (x + 0.1), y + 0.3), (s * (x + 0.04), y + 0.75)])
+        for s in (-1.0, 1.0)
+        for x, y in ((0.75, 1.85), (1.15, 1.8), (1.5, 1.95))
+    ]
+    dark = -1.0 if pose.portrait.light > 0 else 1.0
+    hatching = [smooth([(dark * x, 1.62 + 0.22 * x), (dark * (x - 0.35), 2.3), (dark * (x - 0.6), 2.9)]) for x in np.arange(0.85, 2.4, 0.14)]
+    to_image = pose.body
+    return Clothes(
+        torso=to_image(torso),
+        collar=tuple(to_image(part) for part in collar),
+        seams=tuple(to_image(seam) for seam in seams),
+        folds=tuple(to_image(fold) for fold in folds),
+        hatching=tuple(to_image(line) for line in hatching),
+    )

@@ -1,0 +1,245 @@
+"""A portrait as a camera sees it: shaded by one light from a side, blurred behind, with sensor noise."""
+
+import math
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from core.images import Uint8Image
+from data_pipeline.portraits.attributes import Colour, Portrait
+from data_pipeline.portraits.brush import Canvas, fill, stain
+from data_pipeline.portraits.curves import Curve, Pose, ribbon
+from data_pipeline.portraits.geometry import Eye, Face, Nose, trace_face
+from data_pipeline.portraits.hair import GOLDEN, Beard, Clothes, Hair, trace_beard, trace_clothes, trace_hair
+
+LEAST_WORK_SIDE = 256
+"""Smaller pictures are painted at a multiple of their size and averaged down."""
+LIGHT_SIDE = 64
+"""Side of the coarse grid on which light is computed; it varies slowly."""
+KEY_LIGHT = (0.98, 0.94, 0.86)
+FILL_LIGHT = (0.47, 0.49, 0.55)
+LENS_BLUR = 0.0016
+"""Standard deviation of the lens' blur, of the side."""
+NOISE = 2.6
+"""Standard deviation of the sensor's noise, in grey levels."""
+
+BLACK: Colour = (18, 14, 14)
+WHITE: Colour = (250, 248, 244)
+
+
+def mixed(first: Colour, second: Colour, share: float) -> Colour:
+    """`first` with a share of `second` in it."""
+    red, green, blue = (round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
+    return red, green, blue
+
+
+def paint_photo(portrait: Portrait, size: int) -> Uint8Image:
+    """The portrait as a (size, size, 3) uint8 RGB photo."""
+    pose, face = Pose(portrait), trace_face(portrait)
+    hair, beard, clothes = trace_hair(pose), trace_beard(pose), trace_clothes(pose)
+    side = size * math.ceil(LEAST_WORK_SIDE / size)
+
+    canvas = _backdrop(portrait, side)
+    light = np.ones((side, side, 3), dtype=np.float32)
+    _paint_hair(canvas, portrait, hair.back, hair.back_strands, 0.72)
+    _paint_body(canvas, portrait, face, clothes)
+    _cast(light, _body_light(portrait), [*hair.back, face.neck, clothes.torso, *clothes.collar])
+    _paint_head(canvas, portrait, face)
+    for eye in face.eyes:
+        _paint_eye(canvas, portrait, eye)
+    _paint_nose(canvas, portrait, face.nose)
+    _paint_beard(canvas, portrait, beard)
+    _paint_mouth(canvas, portrait, face)
+    _paint_hair(canvas, portrait, hair.front, hair.strands, 1.0)
+    _paint_sheen(canvas, portrait, hair)
+    _cast(light, _head_light(portrait), [*face.ears, face.head, *hair.front])
+    _paint_spectacles(canvas, face)
+    return _expose(canvas, light, portrait, size)
+
+
+def _backdrop(portrait: Portrait, side: int) -> Canvas:
+    """A wall out of focus: brighter on the side of the light, with one soft patch behind a shoulder."""
+    y, x = np.mgrid[0:LIGHT_SIDE, 0:LIGHT_SIDE] / (LIGHT_SIDE - 1.0)
+    near = 0.5 + 0.5 * (2.0 * x - 1.0) * portrait.light
+    share = np.clip(0.75 * (1.0 - near) + 0.35 * y, 0.0, 1.0)[:, :, None]
+    wall = np.array(portrait.backdrop[0]) * (1.0 - share) + np.array(portrait.backdrop[1]) * share
+    patch = np.exp(-(((x - 0.5 + 0.4 * portrait.light) / 0.22) ** 2) - ((y - 0.35 - 2.0 * portrait.tilt) / 0.3) ** 2)
+    wall = np.clip(wall + 22.0 * patch[:, :, None], 0.0, 255.0).astype(np.float32)
+    return np.round(cv2.resize(wall, (side, side), interpolation=cv2.INTER_LINEAR)).astype(np.uint8)
+
+
+def _lambert(normal: npt.NDArray[np.float64], portrait: Portrait) -> npt.NDArray[np.float32]:
+    """(..., 3) unit normals, z towards the camera -> (..., 3) brightness: a warm light from a side and a cool fill."""
+    towards = np.array((portrait.light, -0.5, 0.75))
+    facing = np.clip(normal @ (towards / np.linalg.norm(towards)), 0.0, None)[..., None]
+    return (np.array(FILL_LIGHT) + np.array(KEY_LIGHT) * 0.72 * facing).astype(np.float32)
+
+
+def _head_coordinates(portrait: Portrait) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """(u, v) in head units at the middle of each cell of the light's grid."""
+    y, x = (np.mgrid[0:LIGHT_SIDE, 0:LIGHT_SIDE] + 0.5) / LIGHT_SIDE
+    x, y = x - portrait.centre[0], y - portrait.centre[1]
+    cos, sin = math.cos(portrait.tilt), math.sin(portrait.tilt)
+    return (x * cos + y * sin) / portrait.head_width, (y * cos - x * sin) / portrait.head_height
+
+
+def _head_light(portrait: Portrait) -> npt.NDArray[np.float32]:
+    """Light on the head as on an ellipsoid a little larger than it."""
+    u, v = (axis / 1.12 for axis in _head_coordinates(portrait))
+    radius = np.maximum(np.hypot(u, v), 1.0)
+    u, v = u / radius, v / radius
+    depth = np.sqrt(np.clip(1.0 - u**2 - v**2, 0.0, 1.0))
+    return _lambert(np.stack((u, v, depth), axis=-1), portrait)
+
+
+def _body_light(portrait: Portrait) -> npt.NDArray[np.float32]:
+    """Light on neck and torso as on an upright cylinder."""
+    u = np.clip(_head_coordinates(portrait)[0] / 2.3, -1.0, 1.0)
+    return _lambert(np.stack((u, np.zeros_like(u), np.sqrt(1.0 - u**2)), axis=-1), portrait)
+
+
+def _cast(light: npt.NDArray[np.float32], cast: npt.NDArray[np.float32], shapes: list[Curve]) -> None:
+    """Light these shapes by the coarse map `cast`."""
+    side = len(light)
+    mask = np.zeros((side, side), dtype=np.uint8)
+    for shape in shapes:
+        fill(mask, shape, 255)
+    share = (mask * np.float32(1.0 / 255.0))[:, :, None]
+    light += (cv2.resize(cast, (side, side), interpolation=cv2.INTER_LINEAR) - light) * share
+
+
+def _paint_hair(
+    canvas: Canvas, portrait: Portrait, masses: tuple[Curve, ...], strands: tuple[Curve, ...], brightness: float
+) -> None:
+    colour = mixed(BLACK, portrait.hair_colour, brightness)
+    for mass in masses:
+        fill(canvas, mass, colour)
+    for k, strand in enumerate(strands):
+        paint = mixed(colour, WHITE, 0.2) if k % 3 == 0 else mixed(colour, BLACK, 0.55)
+        stain(canvas, ribbon(strand, 0.006), paint, 0.7)
+
+
+def _paint_sheen(canvas: Canvas, portrait: Portrait, hair: Hair) -> None:
+    """The bright band on the lit side of the hair."""
+    if hair.sheen is not None:
+        lit = hair.sheen[len(hair.sheen) // 3 :] if portrait.light > 0 else hair.sheen[: -len(hair.sheen) // 3]
+        stain(canvas, ribbon(lit, 0.03, 1.0), mixed(portrait.hair_colour, WHITE, 0.5), 0.45, 0.009)
+
+
+def _paint_body(canvas: Canvas, portrait: Portrait, face: Face, clothes: Clothes) -> None:
+    skin, cloth = portrait.skin, portrait.clothes
+    shadow = mixed(skin, (60, 24, 20), 0.5)
+    fill(canvas, face.neck, skin)
+    stain(canvas, face.neck_shadow, shadow, 0.8, 0.01)
+    fill(canvas, clothes.torso, cloth)
+    for line in (*clothes.folds, *clothes.hatching):
+        stain(canvas, ribbon(line, 0.012), mixed(cloth, BLACK, 0.6), 0.4, 0.004)
+    trim = WHITE if portrait.collar == "shirt" else mixed(cloth, WHITE, 0.14)
+    for part in clothes.collar:
+        stain(canvas, part, mixed(cloth, BLACK, 0.7), 0.6, 0.006)
+        fill(canvas, part, trim)
+        stain(canvas, ribbon(np.concatenate((part, part[:1])), 0.004, 0.0), mixed(trim, BLACK, 0.5), 0.6)
+    for seam in clothes.seams:
+        stain(canvas, ribbon(seam, 0.005), mixed(cloth, BLACK, 0.6), 0.7)
+
+
+def _paint_head(canvas: Canvas, portrait: Portrait, face: Face) -> None:
+    skin = portrait.skin
+    shadow, flush = mixed(skin, (60, 24, 20), 0.5), mixed(skin, (214, 70, 60), 0.5)
+    for ear, fold in zip(face.ears, face.ear_folds, strict=True):
+        fill(canvas, ear, mixed(skin, flush, 0.35))
+        stain(canvas, ribbon(fold, 0.012), shadow, 0.7, 0.002)
+    stain(canvas, face.head, shadow, 0.75, 0.006)
+    fill(canvas, face.head, skin)
+    stain(canvas, face.shade, shadow, 0.5, 0.02)
+    for cheek in face.cheeks:
+        stain(canvas, cheek, flush, 0.3, 0.016)
+    stain(canvas, face.forehead, mixed(skin, WHITE, 0.75), 0.32, 0.022)
+
+
+def _paint_eye(canvas: Canvas, portrait: Portrait, eye: Eye) -> None:
+    skin = portrait.skin
+    shadow = mixed(skin, (60, 24, 20), 0.5)
+    stain(canvas, eye.socket, shadow, 0.42, 0.011)
+    stain(canvas, ribbon(eye.crease, 0.006), shadow, 0.7, 0.0015)
+    opening = np.zeros(canvas.shape[:2], dtype=np.uint8)
+    fill(opening, eye.ball, 255)
+    low = np.floor(eye.ball.min(axis=0) * len(canvas)).astype(int) - 2
+    high = np.ceil(eye.ball.max(axis=0) * len(canvas)).astype(int) + 2
+    region = slice(max(low[1], 0), high[1]), slice(max(low[0], 0), high[0])
+    inside = canvas.copy()
+    fill(inside, eye.ball, (232, 226, 220))
+    fill(inside, eye.iris, mixed(portrait.eye_colour, BLACK, 0.45))
+    stain(inside, eye.iris, portrait.eye_colour, 0.8, 0.003)
+    fill(inside, eye.pupil, BLACK)
+    stain(inside, ribbon(eye.upper_lid, 0.016), BLACK, 0.5, 0.003)
+    fill(inside, eye.glint, WHITE)
+    share = opening[region][:, :, None] / np.float32(255.0)
+    canvas[region] = np.round(canvas[region] * (1 - share) + inside[region] * share).astype(np.uint8)
+    stain(canvas, ribbon(eye.upper_lid, 0.0085, 0.6), BLACK, 0.85)
+    stain(canvas, ribbon(eye.lower_lid, 0.004), mixed(shadow, BLACK, 0.3), 0.7)
+    stain(canvas, eye.brow, mixed(BLACK, portrait.hair_colour, 0.75), 0.85, 0.0015)
+
+
+def _paint_nose(canvas: Canvas, portrait: Portrait, nose: Nose) -> None:
+    skin = portrait.skin
+    shadow = mixed(skin, (60, 24, 20), 0.5)
+    stain(canvas, nose.flank, shadow, 0.42, 0.006)
+    stain(canvas, nose.under, shadow, 0.65, 0.006)
+    for wing in nose.wings:
+        stain(canvas, ribbon(wing, 0.008), shadow, 0.7, 0.002)
+    for nostril in nose.nostrils:
+        stain(canvas, nostril, mixed(shadow, BLACK, 0.6), 0.85, 0.0015)
+    stain(canvas, ribbon(nose.ridge, 0.012), mixed(skin, WHITE, 0.8), 0.5, 0.005)
+
+
+def _paint_beard(canvas: Canvas, portrait: Portrait, beard: Beard) -> None:
+    colour = mixed(BLACK, portrait.hair_colour, 0.85)
+    stubble = portrait.beard == "stubble"
+    for mass in beard.masses:
+        stain(canvas, mass, colour, 0.3 if stubble else 0.88, 0.01 if stubble else 0.005)
+    for k, strand in enumerate(beard.strands):
+        paint = mixed(colour, WHITE, 0.18) if k % 2 else mixed(colour, BLACK, 0.5)
+        stain(canvas, ribbon(strand, 0.005), paint, 0.12 if stubble else 0.6)
+
+
+def _paint_mouth(canvas: Canvas, portrait: Portrait, face: Face) -> None:
+    mouth, skin = face.mouth, portrait.skin
+    shadow, lips = mixed(skin, (60, 24, 20), 0.5), mixed(skin, (170, 50, 56), 0.5)
+    for crease in mouth.creases:
+        stain(canvas, ribbon(crease, 0.01), shadow, 0.25 + 0.4 * max(0.0, portrait.smile), 0.004)
+    if portrait.beard != "full":
+        stain(canvas, mouth.chin_shadow, shadow, 0.5, 0.008)
+    if mouth.teeth is not None:
+        fill(canvas, mouth.teeth, (236, 228, 218))
+    stain(canvas, mouth.upper, mixed(lips, BLACK, 0.16), 0.9, 0.0015)
+    stain(canvas, mouth.lower, lips, 0.9, 0.002)
+    stain(canvas, ribbon(mouth.line, 0.0075), mixed(lips, BLACK, 0.75), 0.9)
+    belly = mouth.lower[len(mouth.line) :]
+    gloss = belly[len(belly) // 3 : -len(belly) // 3] - (0.0, 0.25 * portrait.lip_fullness * portrait.head_height)
+    stain(canvas, ribbon(gloss, 0.008), WHITE, 0.35, 0.003)
+
+
+def _paint_spectacles(canvas: Canvas, face: Face) -> None:
+    if face.spectacles is None:
+        return
+    for rim in face.spectacles.rims:
+        stain(canvas, rim, (214, 226, 236), 0.13)
+        closed = np.concatenate((rim, rim[:2]))
+        stain(canvas, ribbon(closed + (0.0, 0.008), 0.008, 0.0), (60, 24, 20), 0.3, 0.003)
+        stain(canvas, ribbon(closed, 0.009, 0.0), (28, 26, 30), 0.95)
+        stain(canvas, ribbon(rim[18:26] + (0.006, 0.008), 0.007), WHITE, 0.4, 0.002)
+    for bar in face.spectacles.bars:
+        stain(canvas, ribbon(bar, 0.009, 0.0), (28, 26, 30), 0.95)
+
+
+def _expose(canvas: Canvas, light: npt.NDArray[np.float32], portrait: Portrait, size: int) -> Uint8Image:
+    """Light the painted colours, blur as a lens does, average down to `size` and add the sensor's noise."""
+    image = cv2.GaussianBlur(canvas * light, (0, 0), LENS_BLUR * len(canvas))
+    if len(canvas) != size:
+        image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+    key = np.array([portrait.seed, portrait.index], dtype=np.uint64)
+    rng = np.random.Generator(np.random.Philox(key=key).jumped())  # apart from the draws of the attributes
+    image += NOISE * rng.standard_normal((size, size, 1), dtype=np.float32)
+    return np.round(np.clip(image, 0.0, 255.0)).astype(np.uint8)

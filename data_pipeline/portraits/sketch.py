@@ -1,0 +1,192 @@
+"""The same portrait in pencil on white paper, in one of three manners."""
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from core.images import Uint8Image
+from data_pipeline.portraits.attributes import Portrait
+from data_pipeline.portraits.brush import Canvas, fill, stain
+from data_pipeline.portraits.curves import Curve, Pose, ribbon
+from data_pipeline.portraits.geometry import Eye, Face, trace_face
+from data_pipeline.portraits.hair import Beard, Clothes, Hair, trace_beard, trace_clothes, trace_hair
+
+LEAST_WORK_SIDE = 512
+"""Smaller sketches are drawn at a multiple of their size and averaged down."""
+PAPER = 251
+PAPER_TINT = (1.0, 0.995, 0.975)
+
+
+@dataclass(frozen=True)
+class Pencil:
+    """A manner of drawing: the grey of its darkest line (0 black to 255), its width (of the side) and its shading."""
+
+    grey: int
+    width: float
+    hatching: float
+    """Opacity of hatched strokes in shadows and hair, 0 to 1."""
+    smudge: float
+    """Opacity of soft tone in shadows and hair, 0 to 1."""
+
+
+PENCILS = (
+    Pencil(grey=88, width=0.0055, hatching=0.0, smudge=0.0),
+    Pencil(grey=62, width=0.0062, hatching=0.75, smudge=0.08),
+    Pencil(grey=34, width=0.0085, hatching=0.3, smudge=0.55),
+)
+
+
+def draw_sketch(portrait: Portrait, size: int) -> Uint8Image:
+    """The portrait as a (size, size, 3) uint8 pencil drawing, nearly grey."""
+    pose, face = Pose(portrait), trace_face(portrait)
+    pencil = PENCILS[portrait.style]
+    hair, beard, clothes = trace_hair(pose), trace_beard(pose), trace_clothes(pose)
+    side = size * math.ceil(LEAST_WORK_SIDE / size)
+
+    paper = np.full((side, side), PAPER, dtype=np.uint8)
+    _draw_hair(paper, portrait, pencil, hair.back, hair.back_strands)
+    _draw_body(paper, portrait, pencil, face, clothes)
+    _draw_head(paper, pencil, face)
+    for eye in face.eyes:
+        _draw_eye(paper, portrait, pencil, eye)
+    _draw_nose(paper, pencil, face)
+    _draw_beard(paper, portrait, pencil, beard)
+    _draw_mouth(paper, portrait, pencil, face)
+    _draw_hair(paper, portrait, pencil, hair.front, hair.strands)
+    _draw_spectacles(paper, pencil, face)
+    if side != size:
+        paper = cv2.resize(paper, (size, size), interpolation=cv2.INTER_AREA)
+    return np.round(paper[:, :, None] * np.array(PAPER_TINT, dtype=np.float32)).astype(np.uint8)
+
+
+def _darkness(portrait: Portrait) -> float:
+    """How dark the hair is, 0.25 (white) to 1 (black); by the weights of ITU-R BT.601."""
+    red, green, blue = portrait.hair_colour
+    return 1.0 - 0.75 * (0.299 * red + 0.587 * green + 0.114 * blue) / 255.0
+
+
+def _stroke(paper: Canvas, pencil: Pencil, curve: Curve, weight: float = 1.0, opacity: float = 0.9) -> None:
+    """One pencil line, thinner towards its ends; `weight` is relative to the pencil's width."""
+    stain(paper, ribbon(curve, pencil.width * weight), pencil.grey, opacity)
+
+
+def _outline(paper: Canvas, pencil: Pencil, curve: Curve, weight: float = 1.0, opacity: float = 0.9) -> None:
+    """One even line round a closed curve."""
+    stain(paper, ribbon(np.concatenate((curve, curve[:2])), pencil.width * weight, 0.0), pencil.grey, opacity)
+
+
+def _smudge(paper: Canvas, pencil: Pencil, curve: Curve, tone: float, blur: float) -> None:
+    """Soft tone inside a closed curve, as rubbed with a finger."""
+    if pencil.smudge > 0.0:
+        stain(paper, curve, pencil.grey, pencil.smudge * tone, blur)
+
+
+def _hatch(paper: Canvas, pencil: Pencil, lines: tuple[Curve, ...], weight: float = 0.8) -> None:
+    if pencil.hatching > 0.0:
+        for line in lines:
+            _stroke(paper, pencil, line, weight, pencil.hatching)
+
+
+def _draw_hair(
+    paper: Canvas, portrait: Portrait, pencil: Pencil, masses: tuple[Curve, ...], strands: tuple[Curve, ...]
+) -> None:
+    dark = _darkness(portrait)
+    for mass in masses:
+        fill(paper, mass, PAPER)
+    for mass in masses:
+        stain(paper, mass, pencil.grey, dark * (0.1 + pencil.smudge), 0.003)
+        _outline(paper, pencil, mass, 0.8, 0.6)
+    for k, strand in enumerate(strands):
+        if pencil.hatching > 0.0 or k % 2 == 0:
+            _stroke(paper, pencil, strand, 0.7 + 0.5 * dark, 0.35 + 0.5 * dark)
+
+
+def _draw_body(paper: Canvas, portrait: Portrait, pencil: Pencil, face: Face, clothes: Clothes) -> None:
+    fill(paper, face.neck, PAPER)
+    _smudge(paper, pencil, face.neck_shadow, 0.7, 0.01)
+    _hatch(paper, pencil, face.neck_hatching)
+    _outline(paper, pencil, face.neck, 0.9)
+    fill(paper, clothes.torso, PAPER)
+    cloth_darkness = 1.0 - sum(portrait.clothes) / 765.0
+    _smudge(paper, pencil, clothes.torso, 0.7 * cloth_darkness, 0.004)
+    _hatch(paper, pencil, clothes.hatching)
+    for fold in clothes.folds:
+        _stroke(paper, pencil, fold, 0.8, 0.5)
+    _outline(paper, pencil, clothes.torso)
+    for part in clothes.collar:
+        fill(paper, part, PAPER)
+        _outline(paper, pencil, part, 0.9)
+    for seam in clothes.seams:
+        _stroke(paper, pencil, seam, 0.8, 0.7)
+
+
+def _draw_head(paper: Canvas, pencil: Pencil, face: Face) -> None:
+    for ear, fold in zip(face.ears, face.ear_folds, strict=True):
+        fill(paper, ear, PAPER)
+        _outline(paper, pencil, ear, 0.9)
+        _stroke(paper, pencil, fold, 0.9, 0.7)
+    fill(paper, face.head, PAPER)
+    _smudge(paper, pencil, face.shade, 0.6, 0.018)
+    _hatch(paper, pencil, face.shade_hatching)
+    _outline(paper, pencil, face.head, 1.1)
+
+
+def _draw_eye(paper: Canvas, portrait: Portrait, pencil: Pencil, eye: Eye) -> None:
+    _smudge(paper, pencil, eye.socket, 0.4, 0.01)
+    inside = paper.copy()
+    fill(inside, eye.ball, PAPER)
+    stain(inside, eye.iris, pencil.grey, 0.55)
+    _outline(inside, pencil, eye.iris, 0.7)
+    fill(inside, eye.pupil, pencil.grey // 2)
+    fill(inside, eye.glint, PAPER)
+    opening = np.zeros_like(paper)
+    fill(opening, eye.ball, 255)
+    cv2.copyTo(inside, opening, paper)
+    _stroke(paper, pencil, eye.upper_lid, 1.6, 1.0)
+    _stroke(paper, pencil, eye.lower_lid, 0.8, 0.8)
+    _stroke(paper, pencil, eye.crease, 0.7, 0.6)
+    stain(paper, eye.brow, pencil.grey, 0.45 + 0.45 * _darkness(portrait), 0.0012)
+
+
+def _draw_nose(paper: Canvas, pencil: Pencil, face: Face) -> None:
+    nose = face.nose
+    _smudge(paper, pencil, nose.flank, 0.5, 0.005)
+    _smudge(paper, pencil, nose.under, 0.6, 0.005)
+    _stroke(paper, pencil, nose.bridge, 0.8, 0.6)
+    _stroke(paper, pencil, nose.tip, 1.0, 0.8)
+    for wing, nostril in zip(nose.wings, nose.nostrils, strict=True):
+        _stroke(paper, pencil, wing)
+        stain(paper, nostril, pencil.grey, 0.85)
+
+
+def _draw_beard(paper: Canvas, portrait: Portrait, pencil: Pencil, beard: Beard) -> None:
+    dark = _darkness(portrait) * (0.4 if portrait.beard == "stubble" else 1.0)
+    for mass in beard.masses:
+        stain(paper, mass, pencil.grey, dark * (0.15 + pencil.smudge), 0.006)
+    for strand in beard.strands:
+        _stroke(paper, pencil, strand, 0.6 + 0.4 * dark, 0.25 + 0.6 * dark)
+
+
+def _draw_mouth(paper: Canvas, portrait: Portrait, pencil: Pencil, face: Face) -> None:
+    mouth = face.mouth
+    for crease in mouth.creases:
+        _stroke(paper, pencil, crease, 0.8, 0.25 + 0.45 * max(0.0, portrait.smile))
+    _smudge(paper, pencil, mouth.chin_shadow, 0.5, 0.007)
+    if mouth.teeth is not None:
+        fill(paper, mouth.teeth, PAPER)
+    stain(paper, mouth.upper, pencil.grey, 0.4, 0.0015)
+    stain(paper, mouth.lower, pencil.grey, 0.2, 0.0015)
+    _outline(paper, pencil, mouth.upper, 0.5, 0.6)
+    _stroke(paper, pencil, mouth.lower[len(mouth.line) :], 0.9, 0.7)
+    _stroke(paper, pencil, mouth.line, 1.4, 1.0)
+
+
+def _draw_spectacles(paper: Canvas, pencil: Pencil, face: Face) -> None:
+    if face.spectacles is None:
+        return
+    for rim in face.spectacles.rims:
+        _outline(paper, pencil, rim, 1.5, 1.0)
+    for bar in face.spectacles.bars:
+        _stroke(paper, pencil, bar, 1.3, 1.0)
