@@ -1,7 +1,7 @@
 """What deploy/trt calls exists in every version that it is meant for, by the real bindings and signatures.
 
 The wheels (1-4 MB each) come from the package index; where it is out of reach the tests are skipped. The bindings
-import over stub libraries that export the few C functions they link to: every class and enum is the real one, none works.
+import over stub libraries that export the few C functions they link to: all classes and enums are real, none works.
 """
 
 import ast

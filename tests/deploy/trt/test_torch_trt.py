@@ -82,9 +82,7 @@ def test_a_package_that_does_not_import_is_explained(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_the_compiled_program_is_the_same_generator(bundle: Path, tmp_path: Path, precision: Any, bare: bool) -> None:
     pytest.importorskip("torch_tensorrt")
-    options = TensorRTOptions(bare=bare)
-    request = BuildRequest(
-        bundle, tmp_path / "engine", "torch-tensorrt", precision, BatchProfile(1, 4, 8), tensorrt=options
-    )
+    out, batch = tmp_path / "engine", BatchProfile(1, 4, 8)
+    request = BuildRequest(bundle, out, "torch-tensorrt", precision, batch, tensorrt=TensorRTOptions(bare=bare))
     build(request, lambda line: None)
-    assert isinstance(read_manifest(tmp_path / "engine").parity, dict)
+    assert isinstance(read_manifest(out).parity, dict)
