@@ -1,0 +1,92 @@
+"""Turn portrait photos into sketches: `python scripts/translate.py PHOTO_OR_FOLDER... --model DIR --out out/`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import numpy.typing as npt
+import tyro
+from rich.progress import track
+
+from core.bundle import BundleConfig, load_bundle_config
+from core.cli import parse
+from core.config import require
+from core.errors import UserError, run_command
+from core.images import Uint8Image
+from core.runs import find_model
+from core.sheets import comparison_sheet, save_png
+from data_pipeline.pictures import PictureError, read_picture
+from deploy.engine import open_bundle
+from deploy.translation import Mode, find_pictures, translate, translate_tiled
+
+
+@dataclass(frozen=True)
+class Command:
+    """Turn portrait photos into sketches of the same size, one PNG for each under its name."""
+
+    photos: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Picture files, or folders, which are searched for pictures."""
+    model: str = ""
+    """The model bundle; left out: that of the newest run."""
+    out: Path = Path("out")
+    style: str = ""
+    """Name or number of the style, for a model that has several."""
+    mode: Mode = "model"
+    """model: fitted as in training; stretch, pad, crop: the whole picture; tile: full resolution, piece by piece."""
+    compare: bool = False
+    """Also write sheets/compare_01.png and on: photos beside their sketches."""
+    batch_size: int = 8
+
+
+def main() -> None:
+    """Translate what can be read; name what cannot, and end with exit code 2 if there was any."""
+    command = parse(Command)
+    require(command.batch_size >= 1, f"batch-size {command.batch_size}: must be at least 1")
+    require(bool(command.photos), "no photo given: name picture files or folders")
+    model = find_model(command.model)
+    config = load_bundle_config(model)
+    require(config.task == "pix2pix", f"{model}: a {config.task} model makes no sketches, give one of task pix2pix")
+    style, fit = style_number(command.style, config), config.fit if command.mode == "model" else command.mode
+    named, failures = find_pictures(command.photos), []
+    with open_bundle(model) as engine:
+
+        def generate(squares: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+            return engine.infer(squares, None if style is None else np.full(len(squares), style))
+
+        for start in track(range(0, len(named), command.batch_size), description="translating"):
+            photos: dict[str, Uint8Image] = {}
+            for name, path in named[start : start + command.batch_size]:
+                try:
+                    photos[name] = read_picture(path)
+                except PictureError as error:
+                    failures.append(str(error))
+            if fit == "tile":
+                size, batch = config.image_size, command.batch_size
+                sketches = [translate_tiled(photo, generate, size, batch) for photo in photos.values()]
+            else:
+                sketches = translate(list(photos.values()), generate, config.image_size, fit) if photos else []
+            for name, sketch in zip(photos, sketches, strict=True):
+                save_png(command.out / f"{name}.png", sketch)
+            if command.compare and photos:
+                sheet = comparison_sheet({"photo": list(photos.values()), "sketch": sketches})
+                save_png(command.out / "sheets" / f"compare_{start // command.batch_size + 1:02d}.png", sheet)
+    print(f"{len(named) - len(failures)} sketches in {command.out}")
+    if failures:
+        raise UserError(f"{len(failures)} pictures could not be read: {'; '.join(failures)}")
+
+
+def style_number(given: str, config: BundleConfig) -> int | None:
+    """The number of the style that a user named or numbered; None for a model without styles."""
+    if not config.styles:
+        require(not given, f"style {given!r}: this model was trained without styles, leave --style out")
+        return None
+    numbered = {name: number for number, name in enumerate(config.styles)}
+    numbered |= {str(number): number for number in range(len(config.styles))}
+    allowed = ", ".join(f"{number} ({name})" for number, name in enumerate(config.styles))
+    require(given in numbered, f"style {given!r}: give --style, one of {allowed}")
+    return numbered[given]
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,112 @@
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from core.bundle import BundleConfig, save_bundle
+from core.config import UNetConfig
+from core.errors import UserError
+from core.networks.init import init_weights
+from core.networks.unet import UNet
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "translate.py"
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A generator without styles and one with three, both with random weights."""
+    root = tmp_path_factory.mktemp("models")
+    for name, styles in (("plain", ()), ("styled", ("outline", "hatched", "soft"))):
+        config = UNetConfig(width=2, depth=4, styles=len(styles))
+        unet = UNet(config)
+        init_weights(unet, 0, std=0.3)
+        save_bundle(root / name, unet, BundleConfig("pix2pix", 64, "stretch", styles, config))
+    return {path.name: path for path in root.iterdir()}
+
+
+@pytest.fixture
+def photos(tmp_path: Path, rng: np.random.Generator) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name, shape in (("a.jpg", (80, 60, 3)), ("b.png", (50, 90, 4)), ("grey.png", (70, 70))):
+        cv2.imwrite(str(folder / name), rng.integers(0, 256, shape, dtype=np.uint8))
+    (folder / "notes.txt").write_text("not a picture")
+    return folder
+
+
+def translate(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
+    monkeypatch.setattr(sys, "argv", ["translate.py", *map(str, arguments)])
+    runpy.run_path(str(SCRIPT))["main"]()
+
+
+def test_a_folder_becomes_sketches_of_the_same_sizes_and_sheets(
+    models: dict[str, Path], photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    translate(monkeypatch, photos, "--model", models["plain"], "--out", out, "--compare", "--batch-size", 2)
+    sizes = {path.stem: cv2.imread(str(path)).shape[:2] for path in out.glob("*.png")}
+    assert sizes == {"a": (80, 60), "b": (50, 90), "grey": (70, 70)}
+    assert sorted(path.name for path in (out / "sheets").iterdir()) == ["compare_01.png", "compare_02.png"]
+
+
+def test_results_do_not_depend_on_the_batch_size(
+    models: dict[str, Path], photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for batch in (1, 3):
+        out = tmp_path / str(batch)
+        translate(monkeypatch, photos, "--model", models["plain"], "--out", out, "--batch-size", batch)
+    for path in (tmp_path / "1").glob("*.png"):
+        one, three = cv2.imread(str(path)).astype(int), cv2.imread(str(tmp_path / "3" / path.name)).astype(int)
+        assert np.abs(one - three).max() <= 1
+
+
+def test_tiles_and_styles(
+    models: dict[str, Path], photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for style in ("outline", "2"):
+        arguments = ("--model", models["styled"], "--style", style, "--out", tmp_path / style, "--mode", "tile")
+        translate(monkeypatch, photos / "a.jpg", *arguments)
+    first, second = (cv2.imread(str(tmp_path / style / "a.png")) for style in ("outline", "2"))
+    assert first.shape == (80, 60, 3)
+    assert not np.array_equal(first, second)
+
+
+@pytest.mark.parametrize(
+    ("model", "arguments", "message"),
+    [
+        ("styled", [], r"style '': give --style, one of 0 \(outline\), 1 \(hatched\), 2 \(soft\)"),
+        ("styled", ["--style", "3"], "style '3': give --style"),
+        ("plain", ["--style", "0"], "was trained without styles"),
+        ("plain", ["--batch-size", "0"], "batch-size 0"),
+        ("nothing", [], "not a model bundle"),
+    ],
+)
+def test_wrong_input_is_one_line(
+    models: dict[str, Path],
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    model: str,
+    arguments: list[str],
+    message: str,
+) -> None:
+    with pytest.raises(UserError, match=message):
+        translate(monkeypatch, photos, "--model", models.get(model, tmp_path / model), "--out", tmp_path, *arguments)
+
+
+def test_a_bad_picture_is_named_and_the_others_are_translated(
+    models: dict[str, Path], photos: Path, tmp_path: Path
+) -> None:
+    data = (photos / "a.jpg").read_bytes()
+    (photos / "cut.jpg").write_bytes(data[: len(data) // 2])
+    command = [sys.executable, str(SCRIPT), str(photos), "--model", str(models["plain"]), "--out", str(tmp_path / "o")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("error: 1 pictures could not be read:")
+    assert "cut.jpg" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert sorted(path.stem for path in (tmp_path / "o").glob("*.png")) == ["a", "b", "grey"]
