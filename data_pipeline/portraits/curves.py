@@ -51,7 +51,8 @@ def ribbon(curve: Curve, width: float, taper: float = 0.75) -> Curve:
 def disc(centre: Curve, radius_x: float, radius_y: float, count: int = 24) -> Curve:
     """A closed ellipse around one point."""
     angle = np.arange(count) * (2.0 * math.pi / count)
-    return centre + np.stack((np.cos(angle) * radius_x, np.sin(angle) * radius_y), axis=1)
+    ellipse: Curve = centre + np.stack((np.cos(angle) * radius_x, np.sin(angle) * radius_y), axis=1)
+    return ellipse
 
 
 @dataclass(frozen=True)
@@ -80,4 +81,5 @@ class Pose:
         """Points on neck and torso (head units), which stay upright under the middle of the head."""
         portrait = self.portrait
         scale = np.array((portrait.head_width, portrait.head_height))
-        return np.asarray(points, dtype=np.float64) * scale + portrait.centre
+        placed: Curve = np.asarray(points, dtype=np.float64) * scale + portrait.centre
+        return placed

@@ -172,6 +172,7 @@ def _eye(pose: Pose, side: float) -> Eye:
     slant, weight = portrait.brow_slant, portrait.brow_weight
     iris_at = at([(0.42 * side * portrait.gaze[0], -0.22 * rise + 0.3 * rise * portrait.gaze[1])])
     iris_radius = 0.44 * half * portrait.head_width
+    glint_at = np.array((0.35 * np.sign(portrait.light), -0.4))
     return Eye(
         ball=np.concatenate((upper, lower[::-1])),
         upper_lid=upper,
@@ -180,19 +181,23 @@ def _eye(pose: Pose, side: float) -> Eye:
         socket=smooth(at([(-1.3, 0.03), (-0.9, -0.14), (0.3, -0.17), (1.15, -0.08), (0.9, 0.1), (-0.4, 0.11)]), True),
         iris=disc(iris_at, 0.94 * iris_radius, iris_radius),
         pupil=disc(iris_at, 0.42 * iris_radius, 0.42 * iris_radius, 12),
-        glint=disc(iris_at + iris_radius * np.array((0.35 * np.sign(portrait.light), -0.4)), *[0.24 * iris_radius] * 2, 12),
+        glint=disc(iris_at + iris_radius * glint_at, 0.24 * iris_radius, 0.24 * iris_radius, 12),
         brow=smooth(
             at(
                 [
-                    (-1.1, brow_v + slant + weight), (-0.2, brow_v - 0.03 + 0.6 * weight), (0.6, brow_v - 0.035),
-                    (1.3, brow_v + 0.05), (0.6, brow_v - 0.035 - weight), (-0.3, brow_v - 0.03 - weight),
+                    (-1.1, brow_v + slant + weight),
+                    (-0.2, brow_v - 0.03 + 0.6 * weight),
+                    (0.6, brow_v - 0.035),
+                    (1.3, brow_v + 0.05),
+                    (0.6, brow_v - 0.035 - weight),
+                    (-0.3, brow_v - 0.03 - weight),
                     (-1.1, brow_v + slant - 0.5 * weight),
                 ],
                 0.05,
             ),
             closed=True,
         ),
-    )  # fmt: skip
+    )
 
 
 def _nose(pose: Pose, dark: float) -> Nose:
@@ -202,11 +207,23 @@ def _nose(pose: Pose, dark: float) -> Nose:
         return pose.face([(u * wide, v) for u, v in points], lift)
 
     def wing(side: float) -> Curve:
-        return smooth(at([(0.72 * side, base - 0.15), (1.05 * side, base - 0.07), (0.98 * side, base), (0.7 * side, base + 0.01)], 0.1))
+        return smooth(
+            at(
+                [
+                    (0.72 * side, base - 0.15),
+                    (1.05 * side, base - 0.07),
+                    (0.98 * side, base),
+                    (0.7 * side, base + 0.01),
+                ],
+                0.1,
+            )
+        )
 
     bridge_points: Points = [(1.1 * dark, -0.12), (0.55 * dark, 0.02), (0.5 * dark, 0.16), (0.72 * dark, base - 0.15)]
     bridge = smooth(np.concatenate((at(bridge_points[:1], 0.04), at(bridge_points[1:], 0.12))))
-    middle = smooth(np.concatenate((at([(0.0, -0.08)], 0.1), at([(0.0, 0.14)], 0.24), at([(0.1 * dark, base - 0.06)], 0.34))))
+    middle = smooth(
+        np.concatenate((at([(0.0, -0.08)], 0.1), at([(0.0, 0.14)], 0.24), at([(0.1 * dark, base - 0.06)], 0.34)))
+    )
     foot = at([(0.95 * dark, base + 0.01)], 0.08)
     radius = 0.2 * wide * pose.portrait.head_width
     return Nose(
@@ -214,15 +231,26 @@ def _nose(pose: Pose, dark: float) -> Nose:
         flank=np.concatenate((bridge, foot, middle[::-1])),
         ridge=smooth(np.concatenate((at([(-0.08 * dark, -0.02)], 0.14), at([(-0.1 * dark, base - 0.14)], 0.32)))),
         under=smooth(
-            np.concatenate((at([(-0.95, base), (-0.4, base + 0.03)], 0.12), at([(0.0, base + 0.045)], 0.2),
-                            at([(0.4, base + 0.03), (0.95, base), (0.5 * dark, base + 0.1)], 0.12))), closed=True),
-        tip=smooth(np.concatenate((at([(-0.42, base - 0.005)], 0.14), at([(0.0, base + 0.04)], 0.22), at([(0.42, base - 0.005)], 0.14)))),
+            np.concatenate(
+                (
+                    at([(-0.95, base), (-0.4, base + 0.03)], 0.12),
+                    at([(0.0, base + 0.045)], 0.2),
+                    at([(0.4, base + 0.03), (0.95, base), (0.5 * dark, base + 0.1)], 0.12),
+                )
+            ),
+            closed=True,
+        ),
+        tip=smooth(
+            np.concatenate(
+                (at([(-0.42, base - 0.005)], 0.14), at([(0.0, base + 0.04)], 0.22), at([(0.42, base - 0.005)], 0.14))
+            )
+        ),
         nostrils=(
             disc(at([(-0.52, base + 0.004)], 0.14), 1.35 * radius, 0.8 * radius, 12),
             disc(at([(0.52, base + 0.004)], 0.14), 1.35 * radius, 0.8 * radius, 12),
         ),
         wings=(wing(-1.0), wing(1.0)),
-    )  # fmt: skip
+    )
 
 
 def _mouth(pose: Pose) -> Mouth:
@@ -235,17 +263,38 @@ def _mouth(pose: Pose) -> Mouth:
 
     upper_line: Points = [(-1.0, corner), (-0.45, 0.25 * corner), (0.0, 0.012), (0.45, 0.25 * corner), (1.0, corner)]
     lower_line: Points = [(u, v + gap * (1.0 - u * u) * 1.6) for u, v in upper_line]
-    brim: Points = [(0.5, -0.72 * full + 0.3 * corner), (0.17, -full), (0.0, -0.8 * full), (-0.17, -full), (-0.5, -0.72 * full + 0.3 * corner)]
-    belly: Points = [(0.55, 0.85 * full + gap), (0.2, 1.25 * full + 1.5 * gap), (-0.2, 1.25 * full + 1.5 * gap), (-0.55, 0.85 * full + gap)]
+    brim: Points = [
+        (0.5, -0.72 * full + 0.3 * corner),
+        (0.17, -full),
+        (0.0, -0.8 * full),
+        (-0.17, -full),
+        (-0.5, -0.72 * full + 0.3 * corner),
+    ]
+    belly: Points = [
+        (0.55, 0.85 * full + gap),
+        (0.2, 1.25 * full + 1.5 * gap),
+        (-0.2, 1.25 * full + 1.5 * gap),
+        (-0.55, 0.85 * full + gap),
+    ]
     line, lower_edge = smooth(at(upper_line)), smooth(at(lower_line))
     return Mouth(
         upper=np.concatenate((line, smooth(at([upper_line[-1], *brim, upper_line[0]])))),
         lower=np.concatenate((lower_edge, smooth(at([lower_line[-1], *belly, lower_line[0]])))),
         line=line,
         teeth=np.concatenate((line, lower_edge[::-1])) if gap > 0.0 else None,
-        chin_shadow=smooth(at([(-0.5, 1.7 * full + gap), (0.0, 1.45 * full + 1.6 * gap), (0.5, 1.7 * full + gap), (0.0, 2.0 * full + 0.06 + gap)]), True),
+        chin_shadow=smooth(
+            at(
+                [
+                    (-0.5, 1.7 * full + gap),
+                    (0.0, 1.45 * full + 1.6 * gap),
+                    (0.5, 1.7 * full + gap),
+                    (0.0, 2.0 * full + 0.06 + gap),
+                ]
+            ),
+            True,
+        ),
         creases=(_smile_crease(pose, -1.0), _smile_crease(pose, 1.0)),
-    )  # fmt: skip
+    )
 
 
 def _smile_crease(pose: Pose, side: float) -> Curve:
@@ -257,7 +306,13 @@ def _shade(pose: Pose, dark: float) -> Curve:
     """From the temple down the cheek to the chin, between the outline and the edge of the light."""
     rim = [(dark * u, v) for u, v in [(0.9, -0.5), *jaw_line(pose.portrait)]]
     depth = 0.25 + 0.3 * abs(pose.portrait.light)
-    edge = [(0.0, 0.9), (dark * (0.6 - 0.5 * depth), 0.72), (dark * (1.0 - depth), 0.35), (dark * (1.02 - 0.6 * depth), 0.0), (dark * 0.8, -0.4)]  # fmt: skip
+    edge = [
+        (0.0, 0.9),
+        (dark * (0.6 - 0.5 * depth), 0.72),
+        (dark * (1.0 - depth), 0.35),
+        (dark * (1.02 - 0.6 * depth), 0.0),
+        (dark * 0.8, -0.4),
+    ]
     return smooth(np.concatenate((pose.flat(rim), pose.flat(edge))), closed=True)
 
 
@@ -290,7 +345,9 @@ def _spectacles(pose: Pose) -> Spectacles:
     centre = portrait.eye_spacing + 0.015
 
     def rim(side: float) -> Curve:
-        return pose.face(np.stack((side * centre + radius[0] * across, EYE_LINE + 0.02 + radius[1] * down), axis=1), 0.14)
+        return pose.face(
+            np.stack((side * centre + radius[0] * across, EYE_LINE + 0.02 + radius[1] * down), axis=1), 0.14
+        )
 
     inner, outer = centre - radius[0], centre + radius[0]
     nose_bar = smooth(pose.face([(-inner, 0.0), (-0.4 * inner, -0.035), (0.4 * inner, -0.035), (inner, 0.0)], 0.18))

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from data_pipeline.portraits.curves import Curve, Points, Pose, disc, resample, smooth
 from data_pipeline.portraits.geometry import MOUTH_LINE, jaw_line, mirrored
@@ -12,11 +13,53 @@ GOLDEN = 0.618034
 """Multiples of the golden ratio, modulo 1, spread evenly however many are taken: variety without a random draw."""
 
 HAIRLINES: dict[str, Points] = {
-    "short": [(-0.93, 0.14), (-0.9, -0.14), (-0.78, -0.34), (-0.6, -0.58), (-0.2, -0.64), (0.2, -0.64), (0.6, -0.58), (0.78, -0.34), (0.9, -0.14), (0.93, 0.14)],
-    "fringe": [(-0.95, 0.16), (-0.9, -0.1), (-0.76, -0.22), (-0.45, -0.26), (0.0, -0.24), (0.45, -0.26), (0.76, -0.22), (0.9, -0.1), (0.95, 0.16)],
-    "bun": [(-0.96, 0.06), (-0.92, -0.16), (-0.8, -0.42), (-0.5, -0.66), (0.0, -0.74), (0.5, -0.66), (0.8, -0.42), (0.92, -0.16), (0.96, 0.06)],
-    "curly": [(-0.97, 0.1), (-0.9, -0.12), (-0.8, -0.36), (-0.55, -0.52), (-0.2, -0.56), (0.2, -0.56), (0.55, -0.52), (0.8, -0.36), (0.9, -0.12), (0.97, 0.1)],
-}  # fmt: skip
+    "short": [
+        (-0.93, 0.14),
+        (-0.9, -0.14),
+        (-0.78, -0.34),
+        (-0.6, -0.58),
+        (-0.2, -0.64),
+        (0.2, -0.64),
+        (0.6, -0.58),
+        (0.78, -0.34),
+        (0.9, -0.14),
+        (0.93, 0.14),
+    ],
+    "fringe": [
+        (-0.95, 0.16),
+        (-0.9, -0.1),
+        (-0.76, -0.22),
+        (-0.45, -0.26),
+        (0.0, -0.24),
+        (0.45, -0.26),
+        (0.76, -0.22),
+        (0.9, -0.1),
+        (0.95, 0.16),
+    ],
+    "bun": [
+        (-0.96, 0.06),
+        (-0.92, -0.16),
+        (-0.8, -0.42),
+        (-0.5, -0.66),
+        (0.0, -0.74),
+        (0.5, -0.66),
+        (0.8, -0.42),
+        (0.92, -0.16),
+        (0.96, 0.06),
+    ],
+    "curly": [
+        (-0.97, 0.1),
+        (-0.9, -0.12),
+        (-0.8, -0.36),
+        (-0.55, -0.52),
+        (-0.2, -0.56),
+        (0.2, -0.56),
+        (0.55, -0.52),
+        (0.8, -0.36),
+        (0.9, -0.12),
+        (0.97, 0.1),
+    ],
+}
 """Where the hair meets the face, left ear to right ear; a parted hairline is made by `_parted_line`."""
 
 
@@ -59,9 +102,16 @@ def _parted_line(parting: float) -> Points:
     peak = 2.0 * parting - 1.0
     left, right = -0.9 - peak, 0.9 - peak
     return [
-        (-0.95, 0.16), (-0.93, -0.12), (peak + 0.82 * left, -0.32), (peak + 0.5 * left, -0.55), (peak, -0.76),
-        (peak + 0.5 * right, -0.55), (peak + 0.82 * right, -0.32), (0.93, -0.12), (0.95, 0.16),
-    ]  # fmt: skip
+        (-0.95, 0.16),
+        (-0.93, -0.12),
+        (peak + 0.82 * left, -0.32),
+        (peak + 0.5 * left, -0.55),
+        (peak, -0.76),
+        (peak + 0.5 * right, -0.55),
+        (peak + 0.82 * right, -0.32),
+        (0.93, -0.12),
+        (0.95, 0.16),
+    ]
 
 
 def _crown_line(volume: float, bumps: int) -> Curve:
@@ -89,12 +139,18 @@ def trace_hair(pose: Pose) -> Hair:
         strands = _curls(pose, crown, edge)
     else:
         strands = _combed(crown, edge, portrait.parting if style in ("parted", "long") else 0.5)
-    front, back, back_strands = [cap], [], ()
+    front: list[Curve] = [cap]
+    back: list[Curve] = []
+    back_strands: tuple[Curve, ...] = ()
     if style == "long":
         locks = [_lock(pose, side) for side in (-1.0, 1.0)]
         front += [np.concatenate((outer, inner[::-1])) for outer, inner in locks]
         strands += tuple(_between(inner, outer, s) for outer, inner in locks for s in (0.12, 0.3, 0.48, 0.66, 0.84))
-        back.append(pose.body(smooth([(-0.9, -0.2), (0.9, -0.2), (1.0, portrait.hair_length), (-1.0, portrait.hair_length)], True)))
+        back.append(
+            pose.body(
+                smooth([(-0.9, -0.2), (0.9, -0.2), (1.0, portrait.hair_length), (-1.0, portrait.hair_length)], True)
+            )
+        )
     if style == "bun":
         knot = pose.flat([(0.12 * np.sign(portrait.light), -1.14)])
         radius = portrait.head_width * (0.3 + portrait.hair_volume)
@@ -104,22 +160,27 @@ def trace_hair(pose: Pose) -> Hair:
     return Hair(tuple(back), back_strands, tuple(front), strands, sheen)
 
 
-def _combed(crown: Curve, edge: Curve, parting: float, count: int = 30) -> tuple[Curve, ...]:
-    """Strands that leave the parting, follow the crown and end at the hairline."""
+def _combed(crown: Curve, edge: Curve, parting: float, per_side: int = 11) -> tuple[Curve, ...]:
+    """Strands that leave the parting and fall to the hairline, nested like the ribs of a fan: none crosses another."""
     last = len(crown) - 1
-    root_place = round(parting * last)
-    t = np.linspace(0.0, 1.0, 12)[:, None]
+    root = parting * last
     strands = []
-    for k in range(1, count):
-        place = k / count
-        spread = int(np.clip(root_place + 0.34 * (place - parting) * last, 0, last))
-        layer = 0.15 + 0.8 * (k * GOLDEN % 1.0)
-        at = round(place * last)
-        root = _between(edge[spread], crown[spread], layer)
-        bend = _between(edge[at], crown[at], 0.45 + 0.5 * layer)
-        end = _between(edge[at], crown[at], 0.06 + 0.35 * (k * GOLDEN * 7 % 1.0))
-        strands.append((1 - t) ** 2 * root + 2 * t * (1 - t) * bend + t**2 * end)
+    for end in (0.0, float(last)):
+        for k in range(per_side):
+            at = root + (end - root) * (0.16 + 0.82 * (k + 0.5 * (k * GOLDEN % 1.0)) / per_side)
+            share = np.linspace(0.0, 1.0, 14)
+            places = root + (at - root) * share
+            # High over the parting, then down to the hairline; a strand that ends farther out stays above the others.
+            level = (0.05 + 0.87 * (1.0 - share**2))[:, None]
+            low, high = _at(edge, places), _at(crown, places)
+            strands.append(low + (high - low) * level)
     return tuple(strands)
+
+
+def _at(curve: Curve, places: npt.NDArray[np.float64]) -> Curve:
+    """Points of a curve at fractional indices."""
+    index = np.arange(len(curve))
+    return np.stack([np.interp(places, index, curve[:, axis]) for axis in (0, 1)], axis=1)
 
 
 def _curls(pose: Pose, crown: Curve, edge: Curve) -> tuple[Curve, ...]:
@@ -166,13 +227,23 @@ def trace_beard(pose: Pose) -> Beard:
         outer = resample(smooth(pose.flat([*rim, *mirrored(rim)[1:]])), 48)
         inner = resample(smooth(pose.face([*edge, *mirrored(edge)[1:]], 0.03)), 48)
         masses.append(np.concatenate((outer, inner[::-1])))
-        strands += [resample(np.stack((_between(inner[k], outer[k], 0.15 + 0.25 * (k * GOLDEN % 1)), _between(inner[k], outer[k], 0.97))), 6) for k in range(1, 47)]  # fmt: skip
+        strands += [
+            resample(
+                np.stack(
+                    (_between(inner[k], outer[k], 0.15 + 0.25 * (k * GOLDEN % 1)), _between(inner[k], outer[k], 0.97))
+                ),
+                6,
+            )
+            for k in range(1, 47)
+        ]
     if kind in ("moustache", "goatee"):
         half: Points = [(0.0, 0.5), (0.2, 0.48), (0.36, 0.56), (0.42, 0.66), (0.3, 0.62), (0.12, 0.59)]
         masses.append(smooth(pose.face([*half, *mirrored(half)[:-1]], 0.1), closed=True))
         strands += [smooth(pose.face([(0.3 * u, 0.5), (u * 0.9, 0.62)], 0.1)) for u in np.linspace(-0.4, 0.4, 9)]
     if kind == "goatee":
-        masses.append(smooth(pose.face([(-0.26, 0.8), (0.0, 0.76), (0.26, 0.8), (0.24, 0.98), (0.0, 1.05), (-0.24, 0.98)]), True))
+        masses.append(
+            smooth(pose.face([(-0.26, 0.8), (0.0, 0.76), (0.26, 0.8), (0.24, 0.98), (0.0, 1.05), (-0.24, 0.98)]), True)
+        )
         strands += [smooth(pose.face([(u, MOUTH_LINE + 0.16), (0.8 * u, 1.03)])) for u in np.linspace(-0.22, 0.22, 7)]
     return Beard(tuple(masses), tuple(strands))
 
@@ -196,11 +267,14 @@ def trace_clothes(pose: Pose) -> Clothes:
     collar: list[Curve] = []
     seams: list[Curve] = []
     if kind in ("crew", "vee"):
-        collar.append(np.concatenate((neckline, (neckline + (0.0, 0.11))[::-1])))
+        collar.append(np.concatenate((neckline, (neckline + np.array((0.0, 0.11)))[::-1])))
     elif kind == "turtle":
         hem = smooth([(-0.72, 1.42), (-0.4, 1.56), (0.0, 1.6), (0.4, 1.56), (0.72, 1.42)])
         collar.append(np.concatenate((neckline, hem)))
-        seams += [resample(np.stack((neckline[k], hem[-1 - round(k * (len(hem) - 1) / (len(neckline) - 1))])), 4) for k in range(3, len(neckline) - 2, 3)]  # fmt: skip
+        seams += [
+            resample(np.stack((neckline[k], hem[-1 - round(k * (len(hem) - 1) / (len(neckline) - 1))])), 4)
+            for k in range(3, len(neckline) - 2, 3)
+        ]
     else:
         flap: Points = [(0.6, 1.2), (0.05, 1.8), (0.32, 2.1), (0.62, 1.76), (0.88, 1.5)]
         collar += [np.array(flap), np.array(flap) * (-1.0, 1.0)]
@@ -211,7 +285,10 @@ def trace_clothes(pose: Pose) -> Clothes:
         for x, y in ((0.75, 1.85), (1.15, 1.8), (1.5, 1.95))
     ]
     dark = -1.0 if pose.portrait.light > 0 else 1.0
-    hatching = [smooth([(dark * x, 1.62 + 0.22 * x), (dark * (x - 0.35), 2.3), (dark * (x - 0.6), 2.9)]) for x in np.arange(0.85, 2.4, 0.14)]
+    hatching = [
+        smooth([(dark * x, 1.62 + 0.22 * x), (dark * (x - 0.35), 2.3), (dark * (x - 0.6), 2.9)])
+        for x in np.arange(0.85, 2.4, 0.14)
+    ]
     to_image = pose.body
     return Clothes(
         torso=to_image(torso),

@@ -8,10 +8,10 @@ import numpy.typing as npt
 
 from core.images import Uint8Image
 from data_pipeline.portraits.attributes import Colour, Portrait
-from data_pipeline.portraits.brush import Canvas, fill, stain
+from data_pipeline.portraits.brush import Canvas, clipped, fill, stain
 from data_pipeline.portraits.curves import Curve, Pose, ribbon
 from data_pipeline.portraits.geometry import Eye, Face, Nose, trace_face
-from data_pipeline.portraits.hair import GOLDEN, Beard, Clothes, Hair, trace_beard, trace_clothes, trace_hair
+from data_pipeline.portraits.hair import Beard, Clothes, Hair, trace_beard, trace_clothes, trace_hair
 
 LEAST_WORK_SIDE = 256
 """Smaller pictures are painted at a multiple of their size and averaged down."""
@@ -66,14 +66,16 @@ def _backdrop(portrait: Portrait, side: int) -> Canvas:
     wall = np.array(portrait.backdrop[0]) * (1.0 - share) + np.array(portrait.backdrop[1]) * share
     patch = np.exp(-(((x - 0.5 + 0.4 * portrait.light) / 0.22) ** 2) - ((y - 0.35 - 2.0 * portrait.tilt) / 0.3) ** 2)
     wall = np.clip(wall + 22.0 * patch[:, :, None], 0.0, 255.0).astype(np.float32)
-    return np.round(cv2.resize(wall, (side, side), interpolation=cv2.INTER_LINEAR)).astype(np.uint8)
+    image: Canvas = np.round(cv2.resize(wall, (side, side), interpolation=cv2.INTER_LINEAR)).astype(np.uint8)
+    return image
 
 
 def _lambert(normal: npt.NDArray[np.float64], portrait: Portrait) -> npt.NDArray[np.float32]:
     """(..., 3) unit normals, z towards the camera -> (..., 3) brightness: a warm light from a side and a cool fill."""
     towards = np.array((portrait.light, -0.5, 0.75))
     facing = np.clip(normal @ (towards / np.linalg.norm(towards)), 0.0, None)[..., None]
-    return (np.array(FILL_LIGHT) + np.array(KEY_LIGHT) * 0.72 * facing).astype(np.float32)
+    brightness: npt.NDArray[np.float64] = np.array(FILL_LIGHT) + np.array(KEY_LIGHT) * 0.72 * facing
+    return brightness.astype(np.float32)
 
 
 def _head_coordinates(portrait: Portrait) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -133,8 +135,7 @@ def _paint_body(canvas: Canvas, portrait: Portrait, face: Face, clothes: Clothes
     fill(canvas, face.neck, skin)
     stain(canvas, face.neck_shadow, shadow, 0.8, 0.01)
     fill(canvas, clothes.torso, cloth)
-    for line in (*clothes.folds, *clothes.hatching):
-        stain(canvas, ribbon(line, 0.012), mixed(cloth, BLACK, 0.6), 0.4, 0.004)
+    clipped(canvas, clothes.torso, lambda torso: _paint_folds(torso, cloth, clothes))
     trim = WHITE if portrait.collar == "shirt" else mixed(cloth, WHITE, 0.14)
     for part in clothes.collar:
         stain(canvas, part, mixed(cloth, BLACK, 0.7), 0.6, 0.006)
@@ -142,6 +143,11 @@ def _paint_body(canvas: Canvas, portrait: Portrait, face: Face, clothes: Clothes
         stain(canvas, ribbon(np.concatenate((part, part[:1])), 0.004, 0.0), mixed(trim, BLACK, 0.5), 0.6)
     for seam in clothes.seams:
         stain(canvas, ribbon(seam, 0.005), mixed(cloth, BLACK, 0.6), 0.7)
+
+
+def _paint_folds(canvas: Canvas, cloth: Colour, clothes: Clothes) -> None:
+    for line in (*clothes.folds, *clothes.hatching):
+        stain(canvas, ribbon(line, 0.012), mixed(cloth, BLACK, 0.6), 0.4, 0.004)
 
 
 def _paint_head(canvas: Canvas, portrait: Portrait, face: Face) -> None:
@@ -163,23 +169,19 @@ def _paint_eye(canvas: Canvas, portrait: Portrait, eye: Eye) -> None:
     shadow = mixed(skin, (60, 24, 20), 0.5)
     stain(canvas, eye.socket, shadow, 0.42, 0.011)
     stain(canvas, ribbon(eye.crease, 0.006), shadow, 0.7, 0.0015)
-    opening = np.zeros(canvas.shape[:2], dtype=np.uint8)
-    fill(opening, eye.ball, 255)
-    low = np.floor(eye.ball.min(axis=0) * len(canvas)).astype(int) - 2
-    high = np.ceil(eye.ball.max(axis=0) * len(canvas)).astype(int) + 2
-    region = slice(max(low[1], 0), high[1]), slice(max(low[0], 0), high[0])
-    inside = canvas.copy()
-    fill(inside, eye.ball, (232, 226, 220))
-    fill(inside, eye.iris, mixed(portrait.eye_colour, BLACK, 0.45))
-    stain(inside, eye.iris, portrait.eye_colour, 0.8, 0.003)
-    fill(inside, eye.pupil, BLACK)
-    stain(inside, ribbon(eye.upper_lid, 0.016), BLACK, 0.5, 0.003)
-    fill(inside, eye.glint, WHITE)
-    share = opening[region][:, :, None] / np.float32(255.0)
-    canvas[region] = np.round(canvas[region] * (1 - share) + inside[region] * share).astype(np.uint8)
+    clipped(canvas, eye.ball, lambda ball: _paint_eyeball(ball, portrait, eye))
     stain(canvas, ribbon(eye.upper_lid, 0.0085, 0.6), BLACK, 0.85)
     stain(canvas, ribbon(eye.lower_lid, 0.004), mixed(shadow, BLACK, 0.3), 0.7)
     stain(canvas, eye.brow, mixed(BLACK, portrait.hair_colour, 0.75), 0.85, 0.0015)
+
+
+def _paint_eyeball(canvas: Canvas, portrait: Portrait, eye: Eye) -> None:
+    fill(canvas, eye.ball, (232, 226, 220))
+    fill(canvas, eye.iris, mixed(portrait.eye_colour, BLACK, 0.45))
+    stain(canvas, eye.iris, portrait.eye_colour, 0.8, 0.003)
+    fill(canvas, eye.pupil, BLACK)
+    stain(canvas, ribbon(eye.upper_lid, 0.016), BLACK, 0.5, 0.003)
+    fill(canvas, eye.glint, WHITE)
 
 
 def _paint_nose(canvas: Canvas, portrait: Portrait, nose: Nose) -> None:
@@ -227,9 +229,9 @@ def _paint_spectacles(canvas: Canvas, face: Face) -> None:
     for rim in face.spectacles.rims:
         stain(canvas, rim, (214, 226, 236), 0.13)
         closed = np.concatenate((rim, rim[:2]))
-        stain(canvas, ribbon(closed + (0.0, 0.008), 0.008, 0.0), (60, 24, 20), 0.3, 0.003)
+        stain(canvas, ribbon(closed + np.array((0.0, 0.008)), 0.008, 0.0), (60, 24, 20), 0.3, 0.003)
         stain(canvas, ribbon(closed, 0.009, 0.0), (28, 26, 30), 0.95)
-        stain(canvas, ribbon(rim[18:26] + (0.006, 0.008), 0.007), WHITE, 0.4, 0.002)
+        stain(canvas, ribbon(rim[18:26] + np.array((0.006, 0.008)), 0.007), WHITE, 0.4, 0.002)
     for bar in face.spectacles.bars:
         stain(canvas, ribbon(bar, 0.009, 0.0), (28, 26, 30), 0.95)
 
@@ -241,5 +243,5 @@ def _expose(canvas: Canvas, light: npt.NDArray[np.float32], portrait: Portrait, 
         image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
     key = np.array([portrait.seed, portrait.index], dtype=np.uint64)
     rng = np.random.Generator(np.random.Philox(key=key).jumped())  # apart from the draws of the attributes
-    image += NOISE * rng.standard_normal((size, size, 1), dtype=np.float32)
-    return np.round(np.clip(image, 0.0, 255.0)).astype(np.uint8)
+    noisy = image + np.float32(NOISE) * rng.standard_normal((size, size, 1), dtype=np.float32)
+    return np.round(np.clip(noisy, 0.0, 255.0)).astype(np.uint8)

@@ -8,10 +8,10 @@ import numpy as np
 
 from core.images import Uint8Image
 from data_pipeline.portraits.attributes import Portrait
-from data_pipeline.portraits.brush import Canvas, fill, stain
+from data_pipeline.portraits.brush import Canvas, clipped, fill, stain
 from data_pipeline.portraits.curves import Curve, Pose, ribbon
 from data_pipeline.portraits.geometry import Eye, Face, trace_face
-from data_pipeline.portraits.hair import Beard, Clothes, Hair, trace_beard, trace_clothes, trace_hair
+from data_pipeline.portraits.hair import Beard, Clothes, trace_beard, trace_clothes, trace_hair
 
 LEAST_WORK_SIDE = 512
 """Smaller sketches are drawn at a multiple of their size and averaged down."""
@@ -57,7 +57,7 @@ def draw_sketch(portrait: Portrait, size: int) -> Uint8Image:
     _draw_hair(paper, portrait, pencil, hair.front, hair.strands)
     _draw_spectacles(paper, pencil, face)
     if side != size:
-        paper = cv2.resize(paper, (size, size), interpolation=cv2.INTER_AREA)
+        paper = cv2.resize(paper, (size, size), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
     return np.round(paper[:, :, None] * np.array(PAPER_TINT, dtype=np.float32)).astype(np.uint8)
 
 
@@ -92,12 +92,14 @@ def _hatch(paper: Canvas, pencil: Pencil, lines: tuple[Curve, ...], weight: floa
 def _draw_hair(
     paper: Canvas, portrait: Portrait, pencil: Pencil, masses: tuple[Curve, ...], strands: tuple[Curve, ...]
 ) -> None:
+    if not masses:
+        return
     dark = _darkness(portrait)
     for mass in masses:
+        _outline(paper, pencil, mass, 1.6)
+    for mass in masses:  # over the inner halves of the lines, and those where two masses meet
         fill(paper, mass, PAPER)
-    for mass in masses:
-        stain(paper, mass, pencil.grey, dark * (0.1 + pencil.smudge), 0.003)
-        _outline(paper, pencil, mass, 0.8, 0.6)
+    stain(paper, masses, pencil.grey, dark * (0.1 + pencil.smudge), 0.003)
     for k, strand in enumerate(strands):
         if pencil.hatching > 0.0 or k % 2 == 0:
             _stroke(paper, pencil, strand, 0.7 + 0.5 * dark, 0.35 + 0.5 * dark)
@@ -111,7 +113,7 @@ def _draw_body(paper: Canvas, portrait: Portrait, pencil: Pencil, face: Face, cl
     fill(paper, clothes.torso, PAPER)
     cloth_darkness = 1.0 - sum(portrait.clothes) / 765.0
     _smudge(paper, pencil, clothes.torso, 0.7 * cloth_darkness, 0.004)
-    _hatch(paper, pencil, clothes.hatching)
+    clipped(paper, clothes.torso, lambda cloth: _hatch(cloth, pencil, clothes.hatching))
     for fold in clothes.folds:
         _stroke(paper, pencil, fold, 0.8, 0.5)
     _outline(paper, pencil, clothes.torso)
@@ -135,19 +137,19 @@ def _draw_head(paper: Canvas, pencil: Pencil, face: Face) -> None:
 
 def _draw_eye(paper: Canvas, portrait: Portrait, pencil: Pencil, eye: Eye) -> None:
     _smudge(paper, pencil, eye.socket, 0.4, 0.01)
-    inside = paper.copy()
-    fill(inside, eye.ball, PAPER)
-    stain(inside, eye.iris, pencil.grey, 0.55)
-    _outline(inside, pencil, eye.iris, 0.7)
-    fill(inside, eye.pupil, pencil.grey // 2)
-    fill(inside, eye.glint, PAPER)
-    opening = np.zeros_like(paper)
-    fill(opening, eye.ball, 255)
-    cv2.copyTo(inside, opening, paper)
+    clipped(paper, eye.ball, lambda ball: _draw_eyeball(ball, pencil, eye))
     _stroke(paper, pencil, eye.upper_lid, 1.6, 1.0)
     _stroke(paper, pencil, eye.lower_lid, 0.8, 0.8)
     _stroke(paper, pencil, eye.crease, 0.7, 0.6)
     stain(paper, eye.brow, pencil.grey, 0.45 + 0.45 * _darkness(portrait), 0.0012)
+
+
+def _draw_eyeball(paper: Canvas, pencil: Pencil, eye: Eye) -> None:
+    fill(paper, eye.ball, PAPER)
+    stain(paper, eye.iris, pencil.grey, 0.55)
+    _outline(paper, pencil, eye.iris, 0.7)
+    fill(paper, eye.pupil, pencil.grey // 2)
+    fill(paper, eye.glint, PAPER)
 
 
 def _draw_nose(paper: Canvas, pencil: Pencil, face: Face) -> None:
