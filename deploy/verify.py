@@ -59,6 +59,14 @@ class Difference:
             and self.ssim >= tolerance.min_ssim
         )
 
+    def rounded(self) -> dict[str, float]:
+        """For people to read in a manifest."""
+        return {
+            "max_abs": float(f"{self.max_abs:.3g}"),
+            "psnr_db": round(self.psnr_db, 2),
+            "ssim": round(self.ssim, 6),
+        }
+
 
 def difference(ours: Array, reference: Array) -> Difference:
     """Compare (N, C, H, W) float pictures in [-1, 1]. PSNR is capped at 200 dB: JSON has no infinity."""
@@ -101,12 +109,12 @@ def verify(engine: Engine, bundle: Engine, inputs: Inputs, precision: Precision)
         given = {name: values[:size] for name, values in inputs.items()}
         results[size] = _run(engine, given)
         apart = difference(results[size], _run(bundle, given))
-        report["batches"][str(size)] = dataclasses.asdict(apart)
+        report["batches"][str(size)] = apart.rounded()
         _demand(apart, tolerance, f"engine and bundle at batch {size}", precision)
     smallest, largest = engine.batch.minimum, engine.batch.maximum
     if smallest < largest:
         apart = difference(results[largest][:smallest], results[smallest])
-        report["batch_invariance"] = dataclasses.asdict(apart)
+        report["batch_invariance"] = apart.rounded()
         _demand(apart, tolerance, f"batches of {smallest} and {largest}", precision)
     return report
 

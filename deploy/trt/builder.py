@@ -89,8 +89,8 @@ def check_driver(backend: Backend) -> None:
 
 @cache
 def logger(trt: ModuleType) -> Any:
-    """The process's TensorRT logger, which prints warnings and errors; the library takes no second one."""
-    return trt.Logger(trt.Logger.WARNING)
+    """The process's TensorRT logger, which prints errors; the library takes no second one."""
+    return trt.Logger(trt.Logger.ERROR)
 
 
 def build_plan(kind: Kind, graph: Path, signature: Signature, batch: BatchProfile, options: TensorRTOptions) -> bytes:
