@@ -1,0 +1,110 @@
+"""The command line; what it converts is proved in tests/core/test_foreign.py."""
+
+import importlib
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from core.bundle import load_bundle_config, load_generator
+from core.errors import UserError, run_command
+from core.foreign import load_junyanz
+
+Run = Callable[[str], str]
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+
+
+@pytest.fixture
+def main(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """The script's, imported as Python does when it runs it: with its folder in front of the path."""
+    monkeypatch.syspath_prepend(SCRIPTS)
+    function: Callable[[], None] = importlib.import_module("import_junyanz").main
+    return function
+
+
+@pytest.fixture
+def run(
+    main: Callable[[], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Run:
+    """Runs a command line beside a unet_128's latest_net_G.pth; gives what it prints."""
+    monkeypatch.chdir(tmp_path)
+    torch.save(checkpoint(depth=7, width=2), "latest_net_G.pth")
+
+    def command(line: str) -> str:
+        monkeypatch.setattr("sys.argv", ["import_junyanz.py", *shlex.split(line)])
+        main()
+        return capsys.readouterr().out
+
+    return command
+
+
+def checkpoint(depth: int, width: int) -> dict[str, torch.Tensor]:
+    """Weights by the names and shapes of a generator that was trained with --norm batch."""
+    generator = torch.Generator().manual_seed(0)
+    state = {"model.model.3.bias": torch.zeros(3)}
+    prefix, outer = "model.model.", 3
+    for level in range(depth):
+        inner = width * min(2**level, 8)
+        outermost, innermost = level == 0, level == depth - 1
+        up = 3 if outermost or innermost else 5
+        convolutions = {0 if outermost else 1: (inner, outer), up: (inner if innermost else 2 * inner, outer)}
+        norms = ([] if outermost else [(up + 1, outer)]) + ([] if outermost or innermost else [(2, inner)])
+        for number, channels in convolutions.items():
+            state[f"{prefix}{number}.weight"] = torch.randn(*channels, 4, 4, generator=generator)
+        for number, size in norms:
+            state |= {f"{prefix}{number}.weight": torch.ones(size), f"{prefix}{number}.bias": torch.zeros(size)}
+        prefix, outer = prefix + ("1.model." if outermost else "3.model."), inner
+    return state
+
+
+def test_a_checkpoint_becomes_a_bundle(run: Run) -> None:
+    said = run("--checkpoint latest_net_G.pth --norm batch --out models/shoes")
+    model = Path("models/shoes")
+    assert "a U-Net of 7 levels, width 2" in said
+    assert f"next: python scripts/translate.py --model {model} PHOTO" in said
+    config = load_bundle_config(model)
+    assert (config.task, config.image_size, config.fit, config.styles) == ("pix2pix", 128, "stretch", ())
+    photo = torch.rand(1, 3, 128, 128) * 2.0 - 1.0
+    assert torch.equal(load_generator(model)(photo), load_junyanz(Path("latest_net_G.pth"), "batch")(photo))
+
+
+def test_nothing_is_overwritten(run: Run) -> None:
+    Path("models/shoes").mkdir(parents=True)
+    Path("models/shoes/notes.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(UserError, match=r"shoes exists: give another --out$"):
+        run("--checkpoint latest_net_G.pth --norm batch --out models/shoes")
+    assert [path.name for path in Path("models").rglob("*")] == ["shoes", "notes.txt"]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--checkpoint latest_net_G.pth --norm batch", "--out"),
+        ("--checkpoint latest_net_G.pth --out models/a", "--norm"),
+        ("--checkpoint latest_net_G.pth --norm layer --out models/a", "layer"),
+        ("--checkpoint absent.pth --norm batch --out models/a", "absent.pth: no such file"),
+        ("--checkpoint latest_net_G.pth --norm instance --out models/a", "give that"),
+    ],
+)
+def test_wrong_input_is_one_line_and_leaves_nothing(run: Run, line: str, message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        run(line)
+    assert "\n" not in str(caught.value)
+    assert not Path("models").exists()
+
+
+def test_wrong_input_is_exit_code_2(
+    main: Callable[[], None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    absent = tmp_path / "absent.pth"
+    options = ["--checkpoint", str(absent), "--norm", "batch", "--out", str(tmp_path / "model")]
+    monkeypatch.setattr("sys.argv", ["import_junyanz.py", *options])
+    with pytest.raises(SystemExit) as end:
+        run_command(main)
+    assert end.value.code == 2
+    assert (
+        capsys.readouterr().err
+        == f"error: {absent}: no such file: give the checkpoint of a generator, NAME_net_G.pth\n"
+    )
