@@ -4,9 +4,12 @@ Example: python scripts/prepare_data.py fs2k --source FS2K.zip --out data/fs2k
 """
 
 from collections.abc import Callable
+from functools import partial, wraps
+from typing import Annotated, Any, Union
 
 import tyro
 
+from core.cli import parse
 from core.errors import run_command
 from data_pipeline.importers.combined import import_combined
 from data_pipeline.importers.cuhk import import_cuhk
@@ -15,7 +18,9 @@ from data_pipeline.importers.fs2k import import_fs2k
 from data_pipeline.importers.pencil import import_pencil
 from data_pipeline.importers.synthetic import import_synthetic
 
-COMMANDS: dict[str, Callable[..., None]] = {
+Importer = Callable[..., None]
+
+IMPORTERS: dict[str, Importer] = {
     "fs2k": import_fs2k,
     "cuhk": import_cuhk,
     "pairs": import_pairs,
@@ -27,8 +32,21 @@ COMMANDS: dict[str, Callable[..., None]] = {
 
 
 def main() -> None:
-    """Read the command line and run one importer."""
-    tyro.extras.subcommand_cli_from_dict(COMMANDS, description=__doc__, config=(tyro.conf.OmitArgPrefixes,))
+    """Read the command line, then run the importer that it names."""
+    # Bound first and run after: what an importer prints is its own, what the parser prints becomes one line.
+    commands = tuple(
+        Annotated[Any, tyro.conf.subcommand(name, constructor=_bound(importer))] for name, importer in IMPORTERS.items()
+    )
+    run = parse(Annotated[Union[commands], tyro.conf.OmitArgPrefixes])  # noqa: UP007
+    run()
+
+
+def _bound(importer: Importer) -> Callable[..., Callable[[], None]]:
+    @wraps(importer)
+    def bind(*args: Any, **options: Any) -> Callable[[], None]:
+        return partial(importer, *args, **options)
+
+    return bind
 
 
 if __name__ == "__main__":
