@@ -88,7 +88,7 @@ def test_every_picture_gets_a_name_of_its_own(tmp_path: Path) -> None:
 
 
 def test_missing_paths_and_empty_folders_are_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="gone.jpg: there is no such file or folder"):
+    with pytest.raises(UserError, match=r"gone\.jpg: there is no such file or folder"):
         find_pictures([tmp_path / "gone.jpg"])
     with pytest.raises(UserError, match="holds no pictures"):
         find_pictures([tmp_path])
