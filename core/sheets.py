@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from core.images import Uint8Image
 
 CELL_SIDES = (128, 256)
-"""Pictures with a smaller longest side are enlarged by a whole factor, those with a larger one are shrunk, in pixels."""
+"""Longest side in pixels: smaller pictures are enlarged by a whole factor, larger ones are shrunk."""
 GAP, GROUP_GAP, MARGIN = 4, 20, 12
 ASPECT = 4 / 3
 """Width over height that a sheet comes as near to as its number of rows allows."""
@@ -93,10 +93,12 @@ def _fit_cell(image: Uint8Image) -> Image.Image:
 
 
 def _rows_per_group(rows: int, group_width: int, row_height: int) -> int:
-    """How many rows to put under each other so that the sheet comes nearest to ASPECT."""
+    """How many rows to put under each other so that the sheet comes nearest to ASPECT with evenly filled groups."""
 
     def distance(per_group: int) -> float:
-        return abs(math.log(math.ceil(rows / per_group) * group_width / (per_group * row_height) / ASPECT))
+        groups = math.ceil(rows / per_group)
+        empty = groups * per_group / rows
+        return abs(math.log(groups * group_width / (per_group * row_height) / ASPECT)) + math.log(empty)
 
     return min(range(1, rows + 1), key=distance)
 
