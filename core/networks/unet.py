@@ -63,8 +63,8 @@ STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 def inference_config(config: UNetConfig) -> UNetConfig:
     """The architecture to use a trained U-Net with: without dropout, and with instance norm in place of batch norm.
 
-    pix2pix's authors run batch norm by batch statistics at test time too, at batch 1; instance norm with the same affine
-    weights computes just that, and at any batch size.
+    pix2pix's authors run batch norm by batch statistics at test time too, at batch 1; instance norm with the same
+    affine weights computes just that, and at any batch size.
     """
     return dataclasses.replace(config, dropout=0.0, norm="instance" if config.norm == "batch" else config.norm)
 
