@@ -49,7 +49,8 @@ def save_bundle(directory: Path, generator: nn.Module, config: BundleConfig) -> 
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in generator.state_dict().items()}
-    safetensors.torch.save_file(weights, aside / WEIGHTS)
+    # Not save_file: it makes a file that others may not read, and hides a full disk behind an error of its own.
+    (aside / WEIGHTS).write_bytes(safetensors.torch.save(weights))
     text = json.dumps({"format": FORMAT, **dataclasses.asdict(config)}, indent=2, sort_keys=True)
     (aside / CONFIG).write_text(text + "\n", encoding="utf-8")
     (aside / CARD).write_text(_model_card(config, weights), encoding="utf-8")
@@ -77,7 +78,7 @@ def load_bundle_config(directory: Path | str) -> BundleConfig:
             )
         generator = GENERATOR_CONFIGS[values["task"]](**values.pop("generator"))
         return BundleConfig(generator=generator, styles=tuple(values.pop("styles")), **values)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(f"{path}: damaged bundle config ({error}): export the model again") from error
 
 
@@ -110,17 +111,27 @@ def _model_card(config: BundleConfig, weights: dict[str, Tensor]) -> str:
     millions = sum(tensor.numel() for name, tensor in weights.items() if "num_batches" not in name) / 1e6
     size = config.image_size
     styles = f" Styles, by number: {', '.join(config.styles)}." if config.styles else ""
+    if isinstance(config.generator, UNetConfig):
+        ports = f"""In: an RGB portrait photo, (N, 3, {size}, {size}) float in [-1, 1], brought to a
+square by `{config.fit}`. Out: its pencil sketch in the same format.{styles}"""
+        command = "python scripts/translate.py --model THIS_DIRECTORY photo.jpg --out out/"
+        limits = """Trained on portraits: other subjects give poor sketches, and faces unlike those of the training
+data are drawn less well. Mind"""
+    else:
+        ports = f"""In: latents, (N, {config.generator.latent}) float drawn from N(0, 1). Out: RGB
+portraits of nobody, (N, 3, {size}, {size}) float in [-1, 1].{styles}"""
+        command = "python scripts/sample.py --model THIS_DIRECTORY --count 64 --out out/"
+        limits = """What the training data lacks is not drawn, and a portrait may come near to one of
+the data (`--data` shows the nearest). Mind"""
     return f"""# Limner {config.task} generator
 
-{millions:.2f} M values in fp32. In: an RGB portrait photo, (N, 3, {size}, {size}) float in [-1, 1], brought to a
-square by `{config.fit}`. Out: its pencil sketch in the same format.{styles}
+{millions:.2f} M values in fp32. {ports}
 
     from core.bundle import load_generator
     generator = load_generator("this directory")
 
-or `python scripts/translate.py --model THIS_DIRECTORY photo.jpg --out out/`. Architecture: config.json; weights:
-generator.safetensors. Trained on portraits: other subjects give poor sketches, and faces unlike those of the training
-data are drawn less well. Mind the licence of the data it was trained on before you pass it on.
+or `{command}`. Architecture: config.json; weights:
+generator.safetensors. {limits} the licence of the data it was trained on before you pass it on.
 """
 
 

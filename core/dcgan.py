@@ -25,8 +25,12 @@ class DCGANLaw:
         r1_weight: float = 0.0,
         r2_weight: float = 0.0,
         penalty_interval: int = 0,
+        joint_pass: bool = False,
     ) -> None:
-        """latent: numbers that an image is made from; penalty_interval: steps between penalties, 0: none."""
+        """latent: numbers that an image is made from; penalty_interval: steps between penalties, 0: none.
+
+        joint_pass: judge real and generated images in one batch; exact unless the discriminator has batch norm.
+        """
         self.loss = loss
         self.latent = latent
         self.seed = seed
@@ -34,6 +38,7 @@ class DCGANLaw:
         self.r1_weight = r1_weight
         self.r2_weight = r2_weight
         self.penalty_interval = penalty_interval
+        self.joint_pass = joint_pass
 
     def generate(self, generator: nn.Module, batch: Batch) -> Tensor:
         """Portraits (N, 3, S, S) in [-1, 1] from the batch's latents, with gradients."""
@@ -42,9 +47,14 @@ class DCGANLaw:
         return fake
 
     def discriminator_loss(self, discriminator: nn.Module, batch: Batch, fake: Tensor) -> Losses:
-        """Loss of the discriminator on real and generated portraits, each in a pass of its own for batch norm."""
-        real_logits = discriminator(self._seen(batch, Purpose.AUGMENT_REAL_FOR_DISCRIMINATOR), batch.style)
-        fake_logits = discriminator(self._seen(batch, Purpose.AUGMENT_FAKE_FOR_DISCRIMINATOR, fake), batch.style)
+        """Loss of the discriminator on real and generated (detached) portraits."""
+        real = self._seen(batch, Purpose.AUGMENT_REAL_FOR_DISCRIMINATOR)
+        fake = self._seen(batch, Purpose.AUGMENT_FAKE_FOR_DISCRIMINATOR, fake)
+        if self.joint_pass:
+            logits = discriminator(torch.cat([real, fake]), torch.cat([batch.style] * 2))
+            real_logits, fake_logits = logits.chunk(2)
+        else:
+            real_logits, fake_logits = discriminator(real, batch.style), discriminator(fake, batch.style)
         if self.loss == "relativistic":
             loss = relativistic_loss(ahead=real_logits, behind=fake_logits)
         else:

@@ -92,7 +92,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
             DCGANConfig(
                 image_size=64,
                 epochs=25,
-                batch_size=128,
+                batch_size=64,
                 precision="fp32",
                 generator=DCGANGeneratorConfig(architecture="paper"),
                 discriminator=DCGANDiscriminatorConfig(architecture="paper"),
@@ -100,7 +100,8 @@ PRESETS: dict[str, dict[str, Preset]] = {
                 diff_augment=DiffAugmentConfig(colour=False, translation=0.0, cutout=0.0),
                 cadence=CadenceConfig(report_images=1000),
             ),
-            "Radford et al. 2016: batch norm, transposed convolutions, BCE, Adam 2e-4 with beta1 0.5, batch 128.",
+            "Radford et al. 2016: batch norm, transposed convolutions, BCE, Adam 2e-4 with beta1 0.5; batch 64 as in "
+            "PyTorch's example.",
         ),
         "modern": Preset(
             DCGANConfig(
@@ -108,9 +109,12 @@ PRESETS: dict[str, dict[str, Preset]] = {
                 epochs=200,
                 batch_size=16,
                 cache=True,
-                ema_halflife_images=5000.0,
-                optimizer=OptimizerConfig(lr=5e-4, beta1=0.0, beta2=0.99),
-                r1_weight=1.0,
+                ema_halflife_images=2000.0,
+                generator=DCGANGeneratorConfig(width=32),
+                discriminator=DCGANDiscriminatorConfig(width=32),
+                optimizer=OptimizerConfig(lr=1e-3, beta1=0.0, beta2=0.99),
+                r1_weight=0.5,
+                penalty_interval=8,
                 cadence=CadenceConfig(report_images=1000, sample_epochs=5),
             ),
             "For few images: residual networks without batch norm, relativistic loss, lazy R1, DiffAugment, averaged "

@@ -118,6 +118,7 @@ def build_dcgan(config: DCGANConfig, dataset: Dataset, device: torch.device) -> 
             config.r1_weight,
             config.r2_weight,
             config.penalty_interval if config.r1_weight > 0.0 or config.r2_weight > 0.0 else 0,
+            joint_pass=config.discriminator.architecture == "modern",
         ),
         watcher=NoiseWatcher(
             config, next(read_pairs(dataset.root, shown, config.image_size, WATCHED)), discriminator, device

@@ -45,4 +45,4 @@ def own_distance(data: Tensor) -> Tensor:
 
 
 def _small(images: Tensor) -> Tensor:
-    return F.adaptive_avg_pool2d(images.float(), SIDE).flatten(1)
+    return F.adaptive_avg_pool2d(images.double(), SIDE).flatten(1)

@@ -11,8 +11,8 @@ from torch import Tensor
 from core.noise import Purpose, normal, uniform
 
 PATCH = 7
-PATCHES_PER_IMAGE = 128
-PROJECTIONS = 512
+PATCHES_PER_IMAGE = 64
+PROJECTIONS = 128
 SMALLEST = 16
 """Side of the pyramid's last level, in pixels."""
 SCALE = 1000.0
@@ -32,8 +32,8 @@ def sliced_wasserstein(images: Tensor, reference: Tensor, seed: int = 0) -> dict
         side = level.shape[-1]
         ours, theirs = (_descriptors(part, seed) for part in (level, other))
         draws = normal(seed, Purpose.PROJECTION, torch.arange(ours.shape[1]), PROJECTIONS)
-        directions = F.normalize(draws, dim=0)
-        ours, theirs = ((part @ directions).sort(dim=0).values for part in (ours, theirs))
+        directions = F.normalize(draws, dim=0).T
+        ours, theirs = ((directions @ part.T).sort(dim=1).values for part in (ours, theirs))
         distances[side] = SCALE * float((ours - theirs).abs().mean())
     return distances
 
