@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-import torch.nn.functional as F
 
 from core.errors import LimnerError
 from core.images import from_uint8
+from core.metrics.paired import score_pair
 from deploy.engine import Engine
 from deploy.manifest import Precision
 from deploy.samples import Inputs, as_taken
@@ -20,6 +19,9 @@ Array = npt.NDArray[Any]
 
 RANGE = 2.0
 """Width of [-1, 1], the peak value of PSNR and SSIM."""
+
+MAX_PSNR_DB = 200.0
+"""That of equal pictures: JSON has no infinity."""
 
 
 @dataclass(frozen=True)
@@ -69,27 +71,16 @@ class Difference:
 
 
 def difference(ours: Array, reference: Array) -> Difference:
-    """Compare (N, C, H, W) float pictures in [-1, 1]. PSNR is capped at 200 dB: JSON has no infinity."""
+    """Compare (N, C, H, W) float pictures in [-1, 1]."""
     apart = np.abs(ours.astype(np.float64) - reference)
     if not np.isfinite(apart).all():
         return Difference(max_abs=math.nan, psnr_db=math.nan, ssim=math.nan)
-    error = np.square(apart).mean(axis=(1, 2, 3)).max()
-    psnr_db = 10.0 * np.log10(RANGE**2 / max(error, 4e-20))
-    return Difference(float(apart.max()), float(psnr_db), float(_ssim(ours, reference).min()))
-
-
-def _ssim(a: Array, b: Array) -> Array:
-    """(N, C, H, W) twice -> (N,) mean SSIM over channels, in 7x7 windows of equal weight (Wang et al. 2004, eq. 13)."""
-    x, y = torch.from_numpy(a).double(), torch.from_numpy(b).double()
-    mean_x, mean_y, xx, yy, xy = (F.avg_pool2d(value, 7, stride=1) for value in (x, y, x * x, y * y, x * y))
-    unbiased = 49 / 48
-    var_x, var_y = unbiased * (xx - mean_x**2), unbiased * (yy - mean_y**2)
-    covariance = unbiased * (xy - mean_x * mean_y)
-    c1, c2 = (0.01 * RANGE) ** 2, (0.03 * RANGE) ** 2
-    similarity = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
-    similarity /= (mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2)
-    result: Array = similarity.mean(dim=(1, 2, 3)).numpy()
-    return result
+    scores = [
+        score_pair(a.transpose(1, 2, 0), b.transpose(1, 2, 0), data_range=RANGE)
+        for a, b in zip(ours, reference, strict=True)
+    ]
+    psnr_db = min(MAX_PSNR_DB, *(score.psnr_db for score in scores))
+    return Difference(float(apart.max()), psnr_db, min(score.ssim for score in scores))
 
 
 def verify(engine: Engine, bundle: Engine, inputs: Inputs, precision: Precision) -> dict[str, Any]:

@@ -1,0 +1,85 @@
+import math
+
+import numpy as np
+import pytest
+
+from core.images import Uint8Image
+from core.metrics.paired import PairScores, mean_scores, score_pair
+
+
+@pytest.fixture
+def pair(rng: np.random.Generator) -> tuple[Uint8Image, Uint8Image]:
+    """A picture with some structure and a noisy copy, neither square nor grey."""
+    rows, columns = np.mgrid[:24, :31]
+    real = np.stack([128 + 100 * np.sin(rows / 3), 4.0 * rows + columns, 200 - 3 * columns + 0 * rows], axis=2)
+    noisy = real + rng.normal(0, 30, real.shape)
+    return noisy.clip(0, 255).astype(np.uint8), real.astype(np.uint8)
+
+
+def ssim_by_formula(x: Uint8Image, y: Uint8Image) -> float:
+    """Wang et al. 2004, equation 13, window by window."""
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    values = []
+    for channel in range(3):
+        for row in range(x.shape[0] - 6):
+            for column in range(x.shape[1] - 6):
+                a, b = (z[row : row + 7, column : column + 7, channel].ravel().astype(float) for z in (x, y))
+                (var_a, covariance), (_, var_b) = np.cov(a, b)
+                above = (2 * a.mean() * b.mean() + c1) * (2 * covariance + c2)
+                values.append(above / ((a.mean() ** 2 + b.mean() ** 2 + c1) * (var_a + var_b + c2)))
+    return float(np.mean(values))
+
+
+def test_scores_are_those_of_the_formulas(pair: tuple[Uint8Image, Uint8Image]) -> None:
+    ours, real = pair
+    scores = score_pair(ours, real)
+    apart = (ours.astype(float) - real) / 255
+    assert scores.l1 == pytest.approx(np.abs(apart).mean(), rel=1e-12)
+    assert scores.psnr_db == pytest.approx(-10 * math.log10((apart**2).mean()), rel=1e-12)
+    assert scores.ssim == pytest.approx(ssim_by_formula(ours, real), abs=1e-9)
+    assert 0.1 < scores.ssim < 0.95  # a case that tells
+
+
+def test_equal_pictures(pair: tuple[Uint8Image, Uint8Image]) -> None:
+    assert score_pair(pair[1], pair[1]) == PairScores(l1=0.0, psnr_db=math.inf, ssim=1.0)
+
+
+@pytest.mark.parametrize("offset", [1, 51, 255])
+def test_a_known_offset(offset: int) -> None:
+    black = np.zeros((8, 8, 3), np.uint8)
+    scores = score_pair(black + np.uint8(offset), black)
+    assert scores.l1 == pytest.approx(offset / 255)
+    assert scores.psnr_db == pytest.approx(20 * math.log10(255 / offset), abs=1e-9)
+
+
+def test_either_picture_may_come_first(pair: tuple[Uint8Image, Uint8Image]) -> None:
+    ours, real = pair
+    there, back = score_pair(ours, real), score_pair(real, ours)
+    assert [there.l1, there.psnr_db, there.ssim] == pytest.approx([back.l1, back.psnr_db, back.ssim], rel=1e-12)
+
+
+def test_a_grey_pictures_ssim_is_that_of_its_luma(pair: tuple[Uint8Image, Uint8Image]) -> None:
+    grey, grey_real = (np.repeat(picture[..., :1], 3, axis=2) for picture in pair)
+    assert score_pair(grey, grey_real).ssim == pytest.approx(score_pair(grey[..., :1], grey_real[..., :1]).ssim)
+
+
+def test_values_of_another_range_score_alike(pair: tuple[Uint8Image, Uint8Image]) -> None:
+    ours, real = pair
+    pixels, scaled = score_pair(ours, real), score_pair(ours / 127.5, real / 127.5, data_range=2.0)
+    assert [scaled.l1, scaled.psnr_db, scaled.ssim] == pytest.approx([pixels.l1, pixels.psnr_db, pixels.ssim], rel=1e-9)
+
+
+def test_blur_costs_ssim_more_than_a_shade(pair: tuple[Uint8Image, Uint8Image]) -> None:
+    """What SSIM is for: at a lower L1, a picture without its detail scores worse than one that is a little darker."""
+    detail = pair[0]
+    shifts = [np.roll(detail, (down, along), axis=(0, 1)) for down in range(-2, 3) for along in range(-2, 3)]
+    blurred = np.mean(shifts, axis=0)
+    darker = detail - np.minimum(detail, 40)
+    blurry, shaded = score_pair(blurred, detail), score_pair(darker, detail)
+    assert blurry.l1 < shaded.l1
+    assert blurry.ssim < shaded.ssim
+
+
+def test_means_are_over_pictures() -> None:
+    mean = mean_scores(iter([PairScores(0.1, 10.0, 0.5), PairScores(0.3, 30.0, 0.7)]))
+    assert [mean.l1, mean.psnr_db, mean.ssim] == pytest.approx([0.2, 20.0, 0.6])
