@@ -47,6 +47,12 @@ def test_the_newest_is_taken_and_said(capsys: pytest.CaptureFixture[str]) -> Non
     ]
 
 
+def test_of_equally_new_ones_the_last_by_name_is_taken() -> None:
+    for name in ("b", "c", "a"):
+        leave(f"engines/{name}/manifest.json", age_s=10)
+    assert find_engine("") == Path("engines/c")
+
+
 def test_none_to_be_found_names_the_command_that_makes_one() -> None:
     with pytest.raises(UserError) as caught:
         find_model("")

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from core.images import Uint8Image
-from core.sheets import CELL_SIDES, comparison_sheet, save_png
+from core.sheets import CELL_SIDES, GAP, PAGE, comparison_sheet, save_png, tiles
 
 
 def plain(height: int, width: int, level: int) -> Uint8Image:
@@ -33,6 +33,19 @@ def test_many_rows_wrap_to_a_sheet_that_fits_a_screen(rows: int) -> None:
     assert count(sheet, 10) == 3 * rows * 128 * 128
     if rows > 1:
         assert 0.5 < sheet.shape[1] / sheet.shape[0] < 2.7
+
+
+def test_rows_go_down_one_group_after_the_other_and_columns_to_the_right() -> None:
+    rows = 18
+    columns = [[np.full((128, 128, 3), (row, column, 7), np.uint8) for row in range(rows)] for column in range(2)]
+    sheet = comparison_sheet({"photo": columns[0], "generated": columns[1]})
+    corners = {}
+    for column in range(2):
+        places = [np.argwhere((sheet == (row, column, 7)).all(axis=2)).min(axis=0) for row in range(rows)]
+        corners[column] = [(int(left), int(top)) for top, left in places]
+    assert corners[0] == sorted(corners[0])
+    assert 1 < len({left for left, _ in corners[0]}) < rows
+    assert corners[1] == [(left + 128 + GAP, top) for left, top in corners[0]]
 
 
 def test_small_pictures_are_enlarged_by_whole_factors_and_large_ones_shrunk() -> None:
@@ -63,6 +76,16 @@ def test_a_sheet_of_nothing_and_uneven_columns_are_defects() -> None:
         comparison_sheet({"photo": []})
     with pytest.raises(ValueError, match="shorter"):
         comparison_sheet({"photo": [plain(8, 8, 0)] * 2, "real": [plain(8, 8, 0)]})
+
+
+@pytest.mark.parametrize(("pictures", "columns", "rows"), [(1, 1, 1), (2, 2, 1), (5, 3, 2), (64, 8, 8)])
+def test_tiles_are_read_like_a_page_and_leave_the_rest_empty(pictures: int, columns: int, rows: int) -> None:
+    sheet = tiles([plain(6, 4, number) for number in range(pictures)])
+    assert sheet.shape == (rows * (6 + GAP) - GAP, columns * (4 + GAP) - GAP, 3)
+    corners = sheet[:: 6 + GAP, :: 4 + GAP].reshape(-1, 3)
+    np.testing.assert_array_equal(corners[:pictures, 0], np.arange(pictures))
+    assert all((corners[pictures:] == PAGE).all(axis=1))
+    assert all(count(sheet, number) == 6 * 4 for number in range(pictures))
 
 
 def test_png_holds_the_pixels_replaces_an_older_file_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
