@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from core.bundle import bundle_hash, load_bundle_config, load_generator
 from core.errors import LimnerError, UserError
 from core.precision import has_fast_bf16
-from deploy.build import BuildRequest, build
+from deploy.build import BuildOptions, build
 from deploy.engine import ANY_BATCH, RUNTIMES, Engine, open_engine
 from deploy.manifest import Backend as EngineBackend
 from deploy.manifest import Hint, read_manifest
@@ -99,9 +99,8 @@ def build_engine(name: EngineBackend, model: Path, scratch: Path, profile: Batch
     """An engine directory made for the run, in the backend's default precision; UserError where it cannot be made."""
     out = scratch / name
     try:
-        manifest = build(
-            BuildRequest(model, out, backend=name, batch=profile, threads=threads), report=lambda line: None
-        )
+        batch = (profile.minimum, profile.optimum, profile.maximum)
+        manifest = build(model, out, BuildOptions(name, batch=batch, threads=threads), report=lambda line: None)
     except LimnerError as error:
         raise UserError(str(error)) from error
     if manifest.parity == "not run":

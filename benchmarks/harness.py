@@ -35,7 +35,7 @@ QUICK = Effort(least=3, most=10, seconds=2.0, warm_up=3)
 STABLE = 0.1
 """A candidate is warm when its last three runs lie within this fraction of the fastest of them."""
 SETTLE_S = 0.01
-"""Pause before a timed region, in which thread pools of the candidate before it stop spinning."""
+"""Pause before a candidate's turn, in which thread pools of the one before it stop spinning."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def measure(
 ) -> dict[str, Timing]:
     """Time all candidates in turns.
 
-    settle_s: pause before each timed region, in seconds.
+    settle_s: pause before each turn, in seconds.
     """
     warm_up = {name: _warm_up(candidate, device, effort.warm_up) for name, candidate in candidates.items()}
     times: dict[str, list[float]] = {name: [] for name in candidates}
@@ -107,9 +107,9 @@ def _warm_up(candidate: Candidate, device: torch.device, at_most: int) -> int:
 
 def _milliseconds(candidate: Candidate, device: torch.device, settle_s: float) -> float:
     """One run: by CUDA events on a GPU, which no host clock can see, by the wall clock on a CPU."""
+    time.sleep(settle_s)
     if candidate.prepare is not None:
         candidate.prepare()
-    time.sleep(settle_s)
     if device.type == "cuda":
         begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
         torch.cuda.synchronize(device)

@@ -30,10 +30,10 @@ def plot(rows: Rows, path: Path, scale: str) -> list[Path]:
         del drawings["roofline"]
     written = []
     for name, draw in drawings.items():
-        figure = Figure(figsize=(8, 5), dpi=100, layout="constrained")
+        figure = Figure(figsize=(11, 5), dpi=100, layout="constrained")
         axes = figure.subplots()
         draw(axes)  # type: ignore[no-untyped-call]
-        axes.legend(fontsize="small")
+        figure.legend(loc="outside right upper", fontsize="x-small")
         axes.set_title(f"{path.stem}: {name}", fontsize="medium")
         axes.grid(alpha=0.3)
         written.append(path.with_name(f"{path.stem}_{name}.png"))
@@ -48,8 +48,8 @@ def _label(row: dict[str, Any]) -> str:
 def _against(axes: "Axes", rows: Rows, scale: str, value: str, title: str) -> None:
     lines: dict[str, list[tuple[float, float]]] = {}
     for row in rows:
-        if row[value] is not None:
-            place = row["batch"] if scale == "batch" else row["details"][scale]
+        place = row["batch"] if scale == "batch" else row["details"].get(scale)
+        if row[value] is not None and place is not None:
             lines.setdefault(_label(row), []).append((place, row[value]))
     for label, points in lines.items():
         axes.plot(*zip(*sorted(points), strict=True), marker="o", label=label)
@@ -66,11 +66,13 @@ def _roofline(axes: "Axes", rows: Rows) -> None:
     for precision, rate in limits["matrix_gflops"].items():
         roof = [min(rate, intensity * limits["copy_gbytes"]) for intensity in intensities]
         axes.plot(intensities, roof, color="black", linewidth=1, label=f"limit {precision}")
+    points: dict[str, list[tuple[float, float]]] = {}
     for row in rows:
         details = row["details"]
         if "flop_per_byte" in details:
-            label = f"{_label(row)}, batch {row['batch']}"
-            axes.plot(details["flop_per_byte"], details["gflop_per_s"], "o", label=label)
+            points.setdefault(_label(row), []).append((details["flop_per_byte"], details["gflop_per_s"]))
+    for label, places in points.items():
+        axes.plot(*zip(*sorted(places), strict=True), marker="o", label=label)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     axes.set_xlabel("operations per byte")
