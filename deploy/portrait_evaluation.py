@@ -27,9 +27,9 @@ BATCH = 32
 SHOWN = 16
 SEED = 0
 DEFINITIONS = (
-    "SWD: sliced Wasserstein distance of 7x7 patches in a Laplacian pyramid, in thousandths, by the side of the level in "
-    "pixels, lower is better. Diversity: mean pairwise distance of the pictures as a fraction of the data's, 1 is best. "
-    "Nearest: median distance to the nearest picture of the data, of 32 pixel versions; far under that of the data's own "
+    "SWD: sliced Wasserstein distance of 7x7 patches in a Laplacian pyramid, in thousandths, by the level's side, "
+    "lower is better. Diversity: mean pairwise distance of the pictures as a fraction of the data's, best at 1. "
+    "Nearest: median distance to the nearest picture of the data, both at 32 pixels; far under that of the data's own "
     "pictures means copies."
 )
 INCEPTION_DEFINITIONS = (

@@ -1,6 +1,7 @@
 """The composition root: what one worker builds and runs, the same under every launcher."""
 
 import hashlib
+from pathlib import Path
 
 import torch
 
@@ -74,7 +75,7 @@ def run_worker(spec: RunSpec, context: WorkerContext) -> bool:
 def build_state(config: TrainConfig, task: Task, context: WorkerContext) -> TrainingState:
     """The task's networks on the device, in the precision's layout, with optimizers, average and DDP around them."""
     if config.init_from:
-        _init_from(config.init_from, task)
+        _init_from(config.init_from, task, context)
     precision = MixedPrecision(config.precision, context.device)
     factor = config.optimizer.discriminator_lr_factor
     phases = []
@@ -95,15 +96,28 @@ def build_state(config: TrainConfig, task: Task, context: WorkerContext) -> Trai
     return TrainingState(step, context.device)
 
 
-def _init_from(bundle: str, task: Task) -> None:
+def _init_from(bundle: str, task: Task, context: WorkerContext) -> None:
+    """Start from a bundle's generator, and from the discriminator of the run that the bundle lies in."""
     found = load_bundle_config(bundle)
     require(
         found.generator == task.bundle.generator,
         f"init-from {bundle}: its generator is {found.generator}, the run's {task.bundle.generator}: make them equal",
     )
+    require(
+        found.image_size == task.bundle.image_size or task.bundle.task != "dcgan",
+        f"init-from {bundle}: it draws at image-size {found.image_size}, the run at {task.bundle.image_size}",
+    )
     loaded = task.generator.load_state_dict(load_generator(bundle).state_dict(), strict=False)
     strangers = [*loaded.unexpected_keys, *(name for name in loaded.missing_keys if not name.endswith(STATISTICS))]
     assert not strangers, f"equal architectures with different weights: {strangers}"
+    state, _ = load_newest(Path(bundle).parent / "checkpoints")
+    if state is None:
+        context.say(f"{bundle}: no checkpoints beside it, so the discriminator starts from random weights")
+        return
+    try:
+        task.discriminator.load_state_dict(state["discriminator"], strict=True)
+    except RuntimeError:
+        context.say(f"{bundle}: its run's discriminator has other layers, so this one starts from random weights")
 
 
 def _resume(spec: RunSpec, state: TrainingState, context: WorkerContext, mirror: Mirror | None) -> None:

@@ -53,6 +53,21 @@ def remains() -> Callable[[Path], dict[str, Any]]:
     return collect
 
 
+@pytest.fixture
+def first_gradients() -> Callable[[RunSpec, int], dict[str, torch.Tensor]]:
+    """The gradients of a run's first step, from Adam's first moment after it: (1 - beta1) * gradient."""
+
+    def read(spec: RunSpec, seen: int) -> dict[str, torch.Tensor]:
+        state = torch.load(spec.run / "checkpoints" / f"{seen:010d}" / "state.pt", weights_only=True)
+        return {
+            f"{network} {index}": values["exp_avg"] / (1 - spec.config.optimizer.beta1)
+            for network, optimizer in zip(("generator", "discriminator"), state["optimizers"], strict=True)
+            for index, values in optimizer["state"].items()
+        }
+
+    return read
+
+
 def _plain(value: Any) -> Any:
     """Nested state with tensors as bytes, which compare as a whole."""
     if isinstance(value, torch.Tensor):

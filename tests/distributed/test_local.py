@@ -14,22 +14,15 @@ from core.spec import RunSpec
 from distributed.local import launch
 
 MakeSpec = Callable[..., RunSpec]
+FirstGradients = Callable[[RunSpec, int], dict[str, torch.Tensor]]
 
 ONE = LaunchConfig(launcher="local", cpus_per_worker=1)
 TWO = replace(ONE, workers=2)
 
 
-def first_gradients(spec: RunSpec, seen: int) -> dict[str, torch.Tensor]:
-    """The gradients of a run's first step, from Adam's first moment after it: (1 - beta1) * gradient."""
-    state = torch.load(spec.run / "checkpoints" / f"{seen:010d}" / "state.pt", weights_only=True)
-    return {
-        f"{network} {index}": values["exp_avg"] / (1 - spec.config.optimizer.beta1)
-        for network, optimizer in zip(("generator", "discriminator"), state["optimizers"], strict=True)
-        for index, values in optimizer["state"].items()
-    }
-
-
-def test_two_workers_with_half_the_batch_have_the_gradients_of_one(make_spec: MakeSpec) -> None:
+def test_two_workers_with_half_the_batch_have_the_gradients_of_one(
+    make_spec: MakeSpec, first_gradients: FirstGradients
+) -> None:
     """To 1e-4 of each tensor's largest gradient: the sums are the same, their order is not."""
     changes: dict[str, Any] = {
         "epochs": 1,
