@@ -28,63 +28,64 @@ from deploy.verify import verify
 
 
 @dataclass(frozen=True)
-class BuildRequest:
-    """What engine to make of which bundle."""
+class BuildOptions:
+    """What engine to make."""
 
-    model: Path
-    out: Path
-    """The engine directory; it must not exist."""
     backend: Backend | Literal["auto"] = "auto"
     """auto: tensorrt where there is an NVIDIA GPU, else openvino."""
     precision: Precision | Literal["auto"] = "auto"
     """auto: fp16 on a GPU, fp32 on a CPU."""
-    batch: BatchProfile = field(default_factory=BatchProfile)
+    batch: tuple[int, int, int] = (1, 8, 32)
+    """The smallest batch that it takes, the one that it is tuned for, and the largest."""
     data: Path | None = None
-    """A dataset whose images calibrate int8 and are compared; without one, drawn noise is compared."""
+    """A prepared dataset whose images calibrate int8 and are compared; left out: drawn noise is compared."""
     pixels: bool = False
     """Pictures as uint8 NHWC in and out of the graph itself."""
     threads: int = 0
+    """Threads of a CPU engine; 0: as many as its runtime thinks best."""
     hint: Hint = "latency"
+    """What a CPU engine is tuned for."""
     tensorrt: TensorRTOptions = field(default_factory=TensorRTOptions)
 
 
-def build(request: BuildRequest, report: Callable[[str], None] = print) -> Manifest:
-    """Make an engine directory, proven to be the same generator as the bundle, and return its manifest.
+def build(model: Path, out: Path, options: BuildOptions, report: Callable[[str], None] = print) -> Manifest:
+    """Make the engine directory `out`, proven to be the same generator as the bundle `model`; returns its manifest.
 
     report: told of each step in a line. The directory is written aside and renamed: if anything fails, nothing is left.
-    Raises UserError for a request that cannot be met, LimnerError where the engine differs from the bundle beyond
-    tolerance or does not run in the precision asked for.
+    Raises UserError for options that cannot be met and where `out` exists, LimnerError where the engine differs from
+    the bundle beyond tolerance or does not run in the precision asked for.
     """
-    config = load_bundle_config(request.model)
-    backend, precision = resolve(request)
-    if request.out.exists():
-        raise UserError(f"{request.out} exists: give another --out, or remove it to build again")
-    target = make_target(backend, request)
+    config = load_bundle_config(model)
+    batch = BatchProfile(*options.batch)
+    backend, precision = resolve(options)
+    if out.exists():
+        raise UserError(f"{out} exists: give another --out, or remove it to build again")
+    target = make_target(backend, options)
     target.check(precision)
     signature = bundle_signature(config)
     work = Work(
-        directory=request.out.with_name(f".{request.out.name}.new"),
-        generator=load_generator(request.model),
+        directory=out.with_name(f".{out.name}.new"),
+        generator=load_generator(model),
         floats=signature,
-        signature=signature.pixels() if request.pixels else signature,
-        batch=request.batch,
+        signature=signature.pixels() if options.pixels else signature,
+        batch=batch,
         precision=precision,
     )
-    proof = proof_inputs(signature, request.batch.maximum, request.data)
-    calibration = calibration_inputs(signature, request.data) if precision == "int8" else []
-    request.out.parent.mkdir(parents=True, exist_ok=True)
+    proof = proof_inputs(signature, batch.maximum, options.data)
+    calibration = calibration_inputs(signature, options.data) if precision == "int8" else []
+    out.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(work.directory, ignore_errors=True)
     work.directory.mkdir()
     try:
-        report(f"{request.model}: exporting for {backend} {target.version()}, {precision}, on {target.device()}")
+        report(f"{model}: exporting for {backend} {target.version()}, {precision}, on {target.device()}")
         save_onnx(make_graph(work, calibration), work.directory / GRAPH)
         target.make(work)
         manifest = Manifest(
-            source=Source(bundle_hash(request.model), config.task, config.image_size, config.fit, tuple(config.styles)),
+            source=Source(bundle_hash(model), config.task, config.image_size, config.fit, tuple(config.styles)),
             backend=backend,
             backend_version=target.version(),
             precision=_precision(target, work),
-            batch=request.batch,
+            batch=batch,
             signature=work.signature,
             device=target.device(),
             options=target.settings(),
@@ -93,30 +94,30 @@ def build(request: BuildRequest, report: Callable[[str], None] = print) -> Manif
         )
         manifest = _prove(manifest, target, work, proof, report)
         write_manifest(work.directory, manifest)
-        work.directory.rename(request.out)
+        work.directory.rename(out)
     except BaseException:
         shutil.rmtree(work.directory, ignore_errors=True)
         raise
     return manifest
 
 
-def resolve(request: BuildRequest) -> tuple[Backend, Precision]:
+def resolve(options: BuildOptions) -> tuple[Backend, Precision]:
     """Backend and precision with "auto" decided for this machine."""
     gpu = torch.cuda.is_available()
-    backend: Backend = ("tensorrt" if gpu else "openvino") if request.backend == "auto" else request.backend
+    backend: Backend = ("tensorrt" if gpu else "openvino") if options.backend == "auto" else options.backend
     default: Precision = "fp32" if backend in ("openvino", "onnxruntime") else "fp16"
-    return backend, default if request.precision == "auto" else request.precision
+    return backend, default if options.precision == "auto" else options.precision
 
 
-def make_target(backend: Backend, request: BuildRequest) -> Target:
-    """The backend with the request's options; UserError where it is not to be had here."""
+def make_target(backend: Backend, options: BuildOptions) -> Target:
+    """The backend with its options; UserError where it is not to be had here."""
     if backend == "openvino":
-        return OpenVinoTarget(request.threads, request.hint)
+        return OpenVinoTarget(options.threads, options.hint)
     if backend == "onnxruntime":
-        return OnnxRuntimeTarget(request.threads, request.hint)
+        return OnnxRuntimeTarget(options.threads, options.hint)
     if backend == "torch-tensorrt":
-        return TorchTensorRTTarget(request.tensorrt)
-    return TensorRTTarget(backend, request.tensorrt)
+        return TorchTensorRTTarget(options.tensorrt)
+    return TensorRTTarget(backend, options.tensorrt)
 
 
 def make_graph(work: Work, calibration: Sequence[Inputs]) -> ModelProto:
@@ -155,4 +156,6 @@ def _prove(manifest: Manifest, target: Target, work: Work, inputs: Inputs, repor
             return replace(manifest, onnx_parity=parity)
         smallest = {name: values[: work.batch.minimum] for name, values in inputs.items()}
         report("measuring latency beside the bundle in eager fp32")
-        return replace(manifest, parity=parity, latency=measure_latency(engine, eager, smallest))
+        work.generator.to(target.device_type)  # parity was against the CPU: GPUs round fp32 convolutions to TF32
+        beside = Engine("bundle", work.floats, ANY_BATCH, TorchRuntime(work.generator))
+        return replace(manifest, parity=parity, latency=measure_latency(engine, beside, smallest))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from torch import nn
 
@@ -32,6 +32,8 @@ class Work:
 class Target(Protocol):
     """A backend to build for."""
 
+    device_type: Literal["cpu", "cuda"]
+    """Where its engines run, and the eager generator that they are timed beside."""
     runs_here: bool
     """Whether this machine can run what it builds."""
     storage_only: tuple[Precision, ...]

@@ -4,7 +4,7 @@ import platform
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy.typing as npt
 import onnx
@@ -44,6 +44,7 @@ def open_runtime(directory: Path, manifest: Manifest, options: Mapping[str, Any]
 class OnnxRuntimeTarget:
     """The backend as deploy.target.Target."""
 
+    device_type: Literal["cpu", "cuda"] = "cpu"
     runs_here = True
     storage_only: tuple[Precision, ...] = ("fp16", "int8")
 

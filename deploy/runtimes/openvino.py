@@ -4,7 +4,7 @@ import queue
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -55,6 +55,7 @@ def open_runtime(directory: Path, manifest: Manifest, options: Mapping[str, Any]
 class OpenVinoTarget:
     """The backend as deploy.target.Target."""
 
+    device_type: Literal["cpu", "cuda"] = "cpu"
     runs_here = True
     storage_only: tuple[Precision, ...] = ("fp16",)
 

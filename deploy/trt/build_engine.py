@@ -1,41 +1,23 @@
 """Turn a model bundle into an engine that is proven to be the same generator: `python deploy/trt/build_engine.py`."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from core.cli import parse
 from core.errors import run_command
 from core.runs import ENGINES, MODEL, find_model
-from deploy.build import BuildRequest, build
-from deploy.manifest import Backend, Hint, Manifest, Precision
-from deploy.signature import BatchProfile
-from deploy.trt.builder import TensorRTOptions
+from deploy.build import BuildOptions, build
+from deploy.manifest import Manifest
 
 
 @dataclass(frozen=True)
-class Command:
+class Command(BuildOptions):
     """Build an engine for this machine from a model bundle, compare it with the bundle and measure it."""
 
     model: str = ""
     """The bundle; left out: that of the newest run."""
     out: str = ""
     """The engine directory to make; left out: engines/NAME, by the run's name."""
-    backend: Literal["auto"] | Backend = "auto"
-    """auto: tensorrt where there is an NVIDIA GPU, else openvino."""
-    precision: Literal["auto"] | Precision = "auto"
-    """auto: fp16 on a GPU, fp32 on a CPU."""
-    batch: tuple[int, int, int] = (1, 8, 32)
-    """The smallest batch that it takes, the one that it is tuned for, and the largest."""
-    data: Path | None = None
-    """A prepared dataset whose images calibrate int8 and are compared; left out: drawn noise is compared."""
-    pixels: bool = False
-    """Pictures as uint8 NHWC in and out of the graph itself."""
-    threads: int = 0
-    """Threads of a CPU engine; 0: as many as its runtime thinks best."""
-    hint: Hint = "latency"
-    """What a CPU engine is tuned for."""
-    tensorrt: TensorRTOptions = field(default_factory=TensorRTOptions)
 
 
 def main() -> None:
@@ -44,21 +26,9 @@ def main() -> None:
     model = find_model(command.model)
     name = model.parent.name if model.name == MODEL else model.name
     out = Path(command.out) if command.out else ENGINES / name
-    request = BuildRequest(
-        model=model,
-        out=out,
-        backend=command.backend,
-        precision=command.precision,
-        batch=BatchProfile(*command.batch),
-        data=command.data,
-        pixels=command.pixels,
-        threads=command.threads,
-        hint=command.hint,
-        tensorrt=command.tensorrt,
-    )
-    print(summary(build(request)))
+    print(summary(build(model, out, command)))
     print(f"engine: {out}")
-    print(f"next: python scripts/translate.py --engine {out} PHOTO, or python benchmarks/infer.py --engine {out}")
+    print(f"next: python benchmarks/infer.py --model {model} --engine {out}")
 
 
 def summary(manifest: Manifest) -> str:

@@ -38,6 +38,8 @@ TYPES = {
     "fp32": r"FP32|\bFLOAT(32)?\b",
 }
 """How an inspector's report writes each type, narrowest first."""
+RTX_CAPABILITIES = ((7, 5), (8, 0), (8, 6), (8, 9), (12, 0), (12, 1))
+"""Compute capabilities that TensorRT-RTX 1.7 runs on; there is none of the data-centre Hoppers and Blackwells."""
 
 
 @dataclass(frozen=True)
@@ -169,13 +171,6 @@ def layer_precision(report: str) -> str:
     return Counter(found).most_common(1)[0][0] if found else "unknown"
 
 
-def options_report(options: TensorRTOptions) -> dict[str, Any]:
-    """The options as a manifest keeps them."""
-    return {
-        name: str(value) if isinstance(value, Path) else value for name, value in dataclasses.asdict(options).items()
-    }
-
-
 def settings(options: TensorRTOptions) -> dict[str, Any]:
     """The options as a manifest keeps them."""
     values = dataclasses.asdict(options)
@@ -185,6 +180,7 @@ def settings(options: TensorRTOptions) -> dict[str, Any]:
 class TensorRTTarget:
     """TensorRT and TensorRT-RTX as deploy.target.Target."""
 
+    device_type: Literal["cpu", "cuda"] = "cuda"
     storage_only: tuple[Precision, ...] = ()
 
     def __init__(self, kind: Kind, options: TensorRTOptions) -> None:
@@ -194,7 +190,9 @@ class TensorRTTarget:
         self.kind = kind
         self.module = load_tensorrt(kind)
         self.options = options
-        self.runs_here = torch.cuda.is_available()
+        self.runs_here = torch.cuda.is_available() and (
+            kind == "tensorrt" or torch.cuda.get_device_capability() in RTX_CAPABILITIES
+        )
         if kind == "tensorrt-rtx":
             self._check_rtx_options()
 

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import numpy.typing as npt
 import torch
@@ -96,6 +96,7 @@ def compile_options(options: TensorRTOptions) -> dict[str, Any]:
 class TorchTensorRTTarget:
     """Torch-TensorRT as deploy.target.Target."""
 
+    device_type: Literal["cpu", "cuda"] = "cuda"
     runs_here = True
     storage_only: tuple[Precision, ...] = ()
 

@@ -12,9 +12,9 @@ from torch import nn
 from core.bundle import BundleConfig, build_generator, save_bundle
 from core.config import DCGANGeneratorConfig, UNetConfig
 from core.networks.init import init_weights
-from deploy.build import BuildRequest, build
+from deploy.build import BuildOptions, build
 from deploy.onnx_export import export_onnx
-from deploy.signature import BatchProfile, Signature, bundle_signature
+from deploy.signature import Signature, bundle_signature
 
 SIZE = 64
 
@@ -76,5 +76,5 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def engine_directory(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An OpenVINO engine of the bundle, fp32, for batches of 1 to 4; tests that change it copy it first."""
     out = tmp_path_factory.mktemp("engines") / "small"
-    build(BuildRequest(bundle, out, backend="openvino", batch=BatchProfile(1, 2, 4)), report=lambda line: None)
+    build(bundle, out, BuildOptions(backend="openvino", batch=(1, 2, 4)), report=lambda line: None)
     return out

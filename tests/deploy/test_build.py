@@ -1,6 +1,5 @@
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,14 @@ from onnx import ModelProto
 import deploy.build
 from core.bundle import bundle_hash
 from core.errors import LimnerError, UserError
-from deploy.build import BuildRequest, build, resolve
+from deploy.build import BuildOptions, build, resolve
 from deploy.engine import open_engine
 from deploy.manifest import read_manifest
 from deploy.runtimes.openvino import OpenVinoTarget
 from deploy.signature import BatchProfile
 from deploy.verify import Tolerance
 
-SMALL = BatchProfile(1, 2, 3)
+SMALL = (1, 2, 3)
 
 
 @pytest.fixture(autouse=True)
@@ -60,8 +59,8 @@ def test_an_engine_comes_with_its_proof(engine_directory: Path, bundle: Path) ->
 def test_cpu_engines_say_what_they_store_and_what_they_execute(
     bundle: Path, tiny_data: Path, tmp_path: Path, backend: Any, precision: Any
 ) -> None:
-    request = BuildRequest(bundle, tmp_path / "engine", backend, precision, SMALL, data=tiny_data, pixels=True)
-    manifest = build(request, silent)
+    options = BuildOptions(backend, precision, SMALL, data=tiny_data, pixels=True)
+    manifest = build(bundle, tmp_path / "engine", options, silent)
     assert manifest.precision.stored == manifest.precision.asked == precision
     executed = "int8" if (backend, precision) == ("openvino", "int8") else "fp32"
     assert manifest.precision.executed == executed
@@ -75,14 +74,14 @@ def test_an_existing_engine_is_kept(bundle: Path, tmp_path: Path) -> None:
     out = tmp_path / "engine"
     out.mkdir()
     with pytest.raises(UserError, match="engine exists: give another --out, or remove it to build again"):
-        build(BuildRequest(bundle, out), silent)
+        build(bundle, out, BuildOptions(), silent)
     assert left_in(tmp_path) == ["engine"]
 
 
 def test_an_engine_that_differs_is_not_kept(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(deploy.verify.TOLERANCES, "fp32", Tolerance(max_abs=0.0))
     with pytest.raises(LimnerError, match="engine and bundle at batch 1 differ") as error:
-        build(BuildRequest(bundle, tmp_path / "engine", backend="openvino", batch=SMALL), silent)
+        build(bundle, tmp_path / "engine", BuildOptions(backend="openvino", batch=SMALL), silent)
     assert error.value.exit_code == 1
     assert left_in(tmp_path) == []
 
@@ -92,14 +91,14 @@ def test_an_engine_of_another_precision_is_not_kept(
 ) -> None:
     monkeypatch.setattr(OpenVinoTarget, "executed", lambda self, work: "bf16")
     with pytest.raises(LimnerError, match="asked for fp32, but most convolutions of the engine run in bf16"):
-        build(BuildRequest(bundle, tmp_path / "engine", backend="openvino", batch=SMALL), silent)
+        build(bundle, tmp_path / "engine", BuildOptions(backend="openvino", batch=SMALL), silent)
     assert left_in(tmp_path) == []
 
 
 def test_what_a_killed_build_left_is_no_hindrance(bundle: Path, tmp_path: Path) -> None:
     (tmp_path / ".engine.new").mkdir()
     (tmp_path / ".engine.new" / "model.onnx").write_bytes(b"half")
-    build(BuildRequest(bundle, tmp_path / "engine", backend="onnxruntime", batch=BatchProfile(2, 2, 2)), silent)
+    build(bundle, tmp_path / "engine", BuildOptions(backend="onnxruntime", batch=(2, 2, 2)), silent)
     assert left_in(tmp_path) == ["engine"]
     assert "batch_invariance" not in read_manifest(tmp_path / "engine").parity
 
@@ -116,9 +115,10 @@ def test_what_a_killed_build_left_is_no_hindrance(bundle: Path, tmp_path: Path) 
     ],
 )
 def test_requests_that_cannot_be_met(bundle: Path, tmp_path: Path, changes: dict[str, Any], message: str) -> None:
-    request = replace(BuildRequest(bundle, tmp_path / "engine", batch=SMALL), **changes)
+    options: dict[str, Any] = {"batch": SMALL} | changes
+    model = options.pop("model", bundle)
     with pytest.raises(UserError, match=message):
-        build(request, silent)
+        build(model, tmp_path / "engine", BuildOptions(**options), silent)
     assert left_in(tmp_path) == []
 
 
@@ -126,12 +126,12 @@ def test_requests_that_cannot_be_met(bundle: Path, tmp_path: Path, changes: dict
 @pytest.mark.parametrize("backend", ["tensorrt", "torch-tensorrt"])
 def test_no_driver(bundle: Path, tmp_path: Path, backend: Any) -> None:
     with pytest.raises(UserError, match=rf"backend {backend}: no NVIDIA GPU or driver .* take --backend openvino, or"):
-        build(BuildRequest(bundle, tmp_path / "engine", backend), silent)
+        build(bundle, tmp_path / "engine", BuildOptions(backend), silent)
     assert left_in(tmp_path) == []
 
 
 @pytest.mark.parametrize(("gpu", "expected"), [(False, ("openvino", "fp32")), (True, ("tensorrt", "fp16"))])
 def test_auto(monkeypatch: pytest.MonkeyPatch, gpu: bool, expected: tuple[str, str]) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
-    assert resolve(BuildRequest(Path("model"), Path("out"))) == expected
-    assert resolve(BuildRequest(Path("model"), Path("out"), "tensorrt-rtx", "int8")) == ("tensorrt-rtx", "int8")
+    assert resolve(BuildOptions()) == expected
+    assert resolve(BuildOptions("tensorrt-rtx", "int8")) == ("tensorrt-rtx", "int8")

@@ -11,7 +11,7 @@ from onnx import ModelProto
 from torch import nn
 
 from core.errors import LimnerError, UserError
-from deploy.build import BuildRequest, build
+from deploy.build import BuildOptions, build
 from deploy.manifest import read_manifest
 from deploy.onnx_export import save_onnx, to_half, with_pixels
 from deploy.quantise import quantise
@@ -79,7 +79,7 @@ def test_a_graph_that_is_refused_comes_with_the_parsers_words(case: GetCase, rtx
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine can run the plan")
 def test_without_a_gpu_the_onnx_twin_is_proven(bundle: Path, rtx: ModuleType, tmp_path: Path) -> None:
     out = tmp_path / "engine"
-    build(BuildRequest(bundle, out, backend="tensorrt-rtx", batch=BatchProfile(1, 2, 4)), lambda line: None)
+    build(bundle, out, BuildOptions(backend="tensorrt-rtx", batch=(1, 2, 4)), lambda line: None)
     manifest = read_manifest(out)
     assert (manifest.backend_version, manifest.parity, manifest.latency) == (rtx.__version__, "not run", None)
     assert manifest.precision.executed == "unknown"

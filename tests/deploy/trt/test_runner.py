@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from core.errors import UserError
-from deploy.build import BuildRequest, build
+from deploy.build import BuildOptions, build
 from deploy.engine import open_engine
 from deploy.manifest import Manifest, read_manifest
 from deploy.signature import BatchProfile, Port, Signature
@@ -196,7 +196,7 @@ def test_a_plan_is_the_same_generator(
 ) -> None:
     pytest.importorskip(backend.replace("-", "_"))
     out = tmp_path / "engine"
-    build(BuildRequest(bundle, out, backend, precision, BatchProfile(1, 4, 8), data=tiny_data), lambda line: None)
+    build(bundle, out, BuildOptions(backend, precision, (1, 4, 8), data=tiny_data), lambda line: None)
     assert isinstance(read_manifest(out).parity, dict)
     photos = np.random.default_rng(0).uniform(-1, 1, (8, 3, 64, 64)).astype(np.float32)
     with open_engine(out) as engine, ThreadPoolExecutor(4) as pool:

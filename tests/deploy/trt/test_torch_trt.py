@@ -12,10 +12,10 @@ from onnx import ModelProto
 from torch import nn
 
 from core.errors import UserError
-from deploy.build import BuildRequest, build
+from deploy.build import BuildOptions, build
 from deploy.manifest import read_manifest
 from deploy.onnx_export import to_half
-from deploy.signature import BatchProfile, Signature
+from deploy.signature import Signature
 from deploy.trt.builder import TensorRTOptions
 from deploy.trt.torch_trt import FloatPorts, compile_options, half_module, load_torch_tensorrt
 
@@ -82,7 +82,7 @@ def test_a_package_that_does_not_import_is_explained(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_the_compiled_program_is_the_same_generator(bundle: Path, tmp_path: Path, precision: Any, bare: bool) -> None:
     pytest.importorskip("torch_tensorrt")
-    out, batch = tmp_path / "engine", BatchProfile(1, 4, 8)
-    request = BuildRequest(bundle, out, "torch-tensorrt", precision, batch, tensorrt=TensorRTOptions(bare=bare))
-    build(request, lambda line: None)
+    out = tmp_path / "engine"
+    options = BuildOptions("torch-tensorrt", precision, (1, 4, 8), tensorrt=TensorRTOptions(bare=bare))
+    build(bundle, out, options, lambda line: None)
     assert isinstance(read_manifest(out).parity, dict)
