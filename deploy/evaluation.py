@@ -1,6 +1,6 @@
 """How well a pix2pix bundle draws the pairs of a split, beside baselines that took no learning."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,6 @@ from data_pipeline.reference import read_pairs
 from deploy.report import Report, Table
 
 GENERATOR = "generator"
-EVERYTHING = "all"
 EXTREMES = 4
 """Best cases on the sheet, and as many worst ones."""
 LUMA = np.array([0.299, 0.587, 0.114])
@@ -92,14 +91,11 @@ class PairEvaluator:
 
     def report(self, cases: Sequence[Case]) -> Report:
         """Mean figures over all cases and over each style's, each case's own, and the best and the worst as a sheet."""
-        groups = {EVERYTHING: cases}
-        for number, style in enumerate(self.dataset.styles):
-            groups[style] = [case for case in cases if case.record.style == number]
-        scores = {
-            group: {name: mean_scores(case.scores[name] for case in members) for name in members[0].scores}
-            for group, members in groups.items()
-            if members
+        by_style = {
+            name: [case for case in cases if case.record.style == number]
+            for number, name in enumerate(self.dataset.styles)
         }
+        groups = [("all", cases), *((name, members) for name, members in by_style.items() if members)]
         facts: dict[str, str | int] = {
             "model": str(self.model),
             "model_sha256": bundle_hash(self.model),
@@ -110,18 +106,19 @@ class PairEvaluator:
             "pairs": len(cases),
             "image_size": self.config.image_size,
         }
+        figures = {
+            "scores": _as_json(cases),
+            "styles": {name: _as_json(members) for name, members in by_style.items() if members},
+            "cases": {case.record.id: asdict(case.scores[GENERATOR]) for case in cases},
+        }
         return Report(
             title=f"Evaluation of {self.model} on {self.dataset.name}, {self.split}",
             facts=facts,
-            tables=[_table(f"{group} ({len(groups[group])} pairs)", rows) for group, rows in scores.items()],
+            tables=[_table(name, members) for name, members in groups],
             notes=DEFINITIONS,
             sheet=self.sheet(cases),
             sheet_title=f"Best and worst by SSIM of {len(cases)}",
-            metrics={
-                **facts,
-                "scores": {group: {name: asdict(row) for name, row in rows.items()} for group, rows in scores.items()},
-                "cases": {case.record.id: asdict(case.scores[GENERATOR]) for case in cases},
-            },
+            metrics={**facts, **figures},
         )
 
     def sheet(self, cases: Sequence[Case]) -> Uint8Image:
@@ -144,9 +141,20 @@ def _caption(case: Case) -> str:
     return f"L1 {scores.l1:.3f}, SSIM {scores.ssim:.3f}, {case.record.id}"
 
 
-def _table(title: str, rows: Mapping[str, PairScores]) -> Table:
-    cells = [(name, f"{row.l1:.4f}", f"{row.psnr_db:.2f}", f"{row.ssim:.4f}") for name, row in rows.items()]
-    return Table(title, ("drawn by", "L1", "PSNR (dB)", "SSIM"), cells)
+def _means(cases: Sequence[Case]) -> dict[str, PairScores]:
+    return {name: mean_scores(case.scores[name] for case in cases) for name in cases[0].scores}
+
+
+def _as_json(cases: Sequence[Case]) -> dict[str, dict[str, float]]:
+    return {name: asdict(scores) for name, scores in _means(cases).items()}
+
+
+def _table(name: str, cases: Sequence[Case]) -> Table:
+    rows = [
+        (drawn_by, f"{mean.l1:.4f}", f"{mean.psnr_db:.2f}", f"{mean.ssim:.4f}")
+        for drawn_by, mean in _means(cases).items()
+    ]
+    return Table(f"{name} ({len(cases)} pairs)", ("drawn by", "L1", "PSNR (dB)", "SSIM"), rows)
 
 
 def _check_match(config: BundleConfig, dataset: Dataset, records: Sequence[Record]) -> None:

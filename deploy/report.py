@@ -64,13 +64,13 @@ def check_output(out: Path) -> None:
 
 
 def write_report(out: Path, report: Report) -> None:
-    """Write the four files into `out`, each whole or not at all; metrics.json comes last."""
+    """Write the four files into `out`, each whole or not at all; metrics.json, which marks an evaluation, first."""
+    out.mkdir(parents=True, exist_ok=True)
+    metrics = json.dumps(_finite(report.metrics), indent=2, ensure_ascii=False, allow_nan=False)
+    _write_text(out / METRICS, metrics + "\n")
     save_png(out / SHEET, report.sheet)
     _write_text(out / MARKDOWN, to_markdown(report))
     _write_text(out / HTML, to_html(report, (out / SHEET).read_bytes()))
-    _write_text(
-        out / METRICS, json.dumps(_finite(report.metrics), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    )
 
 
 def show_report(report: Report) -> None:
