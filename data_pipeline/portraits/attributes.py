@@ -102,7 +102,7 @@ class Portrait:
     mouth_width: float
     lip_fullness: float
     smile: float
-    """-0.3 sullen to 1 beaming; above 0.6 teeth are seen."""
+    """-0.3 sullen to 1 beaming; above 0.45 teeth are seen."""
     hair: HairStyle
     hair_colour: Colour
     hair_volume: float
@@ -140,7 +140,7 @@ def describe(seed: int, index: int) -> Portrait:
 
     hair = HAIR_STYLES[rng.choice(len(HAIR_STYLES), p=(0.08, 0.2, 0.16, 0.14, 0.18, 0.1, 0.14))]
     beard = BEARDS[rng.choice(len(BEARDS), p=(0.48, 0.16, 0.1, 0.1, 0.16))]
-    head_width = spread(0.158, 0.186)
+    head_width = spread(0.18, 0.21)
     turn = spread(-0.34, 0.34)
     backdrop = BACKDROPS[rng.integers(len(BACKDROPS))]
     brightness = spread(0.55, 0.85)
@@ -148,9 +148,9 @@ def describe(seed: int, index: int) -> Portrait:
         seed=seed,
         index=index,
         style=int(rng.integers(STYLE_COUNT)),
-        centre=(0.5 + spread(-0.035, 0.035), 0.47 + spread(-0.025, 0.025)),
+        centre=(0.5 + spread(-0.035, 0.035), 0.48 + spread(-0.02, 0.02)),
         head_width=head_width,
-        head_height=head_width * spread(1.28, 1.46),
+        head_height=head_width * spread(1.28, 1.42),
         jaw=spread(0.7, 0.86),
         chin=spread(0.26, 0.4),
         tilt=spread(-0.13, 0.13),

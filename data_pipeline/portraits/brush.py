@@ -1,6 +1,6 @@
 """The two ways in which paint meets a canvas: a hard-edged fill and a soft, translucent stain."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -18,52 +18,47 @@ _SIGMAS = 2.5
 """How far a blurred edge reaches, in standard deviations."""
 
 
-def _pixels(curve: Curve, side: int, origin: tuple[int, int] = (0, 0)) -> npt.NDArray[np.int32]:
-    """Image coordinates to OpenCV's fixed point, in which a whole number is a pixel's middle."""
-    scaled = (curve * side - 0.5 - origin) * (1 << _FRACTION_BITS)
-    return np.round(scaled).astype(np.int32)
+def _cover(canvas: Canvas, curves: Curve, side: int, colour: tuple[int, ...], origin: Curve | None = None) -> None:
+    """Fill closed curves one after another; OpenCV's fixed point calls a pixel's middle a whole number."""
+    scaled = (curves * side - 0.5 - (0.0 if origin is None else origin)) * (1 << _FRACTION_BITS)
+    for pixels in np.round(scaled).astype(np.int32, order="C").reshape(-1, *curves.shape[-2:]):
+        cv2.fillPoly(canvas, [pixels], colour, cv2.LINE_AA, _FRACTION_BITS)
 
 
-def fill(canvas: Canvas, curve: Curve, paint: Paint) -> None:
-    """Fill a closed curve, antialiased."""
-    colour = paint if isinstance(paint, tuple) else (paint,)
-    cv2.fillPoly(canvas, [_pixels(curve, len(canvas))], colour, cv2.LINE_AA, _FRACTION_BITS)
+def fill(canvas: Canvas, curves: Curve, paint: Paint) -> None:
+    """Fill closed curves, antialiased."""
+    _cover(canvas, curves, len(canvas), paint if isinstance(paint, tuple) else (paint,))
 
 
-def clipped(canvas: Canvas, curve: Curve, draw: Callable[[Canvas], None]) -> None:
-    """Let `draw` paint on the canvas, but only inside a closed curve."""
-    inside = canvas.copy()
-    draw(inside)
-    mask = np.zeros(canvas.shape[:2], dtype=np.uint8)
-    fill(mask, curve, 255)
-    share = mask.astype(np.float32) / 255.0
-    if canvas.ndim == 3:
-        share = share[:, :, None]
-    canvas[...] = np.round(canvas + (inside.astype(np.float32) - canvas) * share).astype(np.uint8)
+def stain(
+    canvas: Canvas,
+    curves: Curve | Sequence[Curve],
+    paint: Paint,
+    opacity: float,
+    blur: float = 0.0,
+    within: Curve | None = None,
+) -> None:
+    """Blend closed curves, as one area, in with `opacity` 0 to 1, but only inside the closed curve `within`.
 
-
-def stain(canvas: Canvas, curves: Curve | Sequence[Curve], paint: Paint, opacity: float, blur: float = 0.0) -> None:
-    """Blend closed curves, as one area, in with `opacity` 0 to 1; `blur` softens its edge.
-
-    blur: a standard deviation, of the side.
+    blur: how soft the area's edge is, a standard deviation, of the side; the edge of `within` stays sharp.
     """
-    if isinstance(curves, np.ndarray):
-        curves = (curves,)
+    groups = (curves,) if isinstance(curves, np.ndarray) else curves
+    points = np.concatenate([group.reshape(-1, 2) for group in groups])
     side = len(canvas)
     margin = _SIGMAS * blur * side + 2.0
-    points = np.concatenate(curves)
     low = np.clip(np.floor(points.min(axis=0) * side - margin), 0, side).astype(int)
     high = np.clip(np.ceil(points.max(axis=0) * side + margin), 0, side).astype(int)
     if np.any(high <= low):
         return
-    mask = np.zeros((high[1] - low[1], high[0] - low[0]), dtype=np.uint8)
-    for curve in curves:
-        cv2.fillPoly(mask, [_pixels(curve, side, (low[0], low[1]))], (255,), cv2.LINE_AA, _FRACTION_BITS)
-    if blur > 0.0:
-        mask = cv2.GaussianBlur(mask, (0, 0), blur * side, borderType=cv2.BORDER_REPLICATE)
     region = canvas[low[1] : high[1], low[0] : high[0]]
-    share = mask.astype(np.float32) * (opacity / 255.0)
-    if canvas.ndim == 3:
-        share = share[:, :, None]
-    blended = region + (np.asarray(paint, dtype=np.float32) - region) * share
-    region[...] = np.round(blended).astype(np.uint8)
+    mask = np.zeros(region.shape[:2], dtype=np.uint8)
+    for group in groups:
+        _cover(mask, group, side, (255,), low)
+    if blur > 0.0:
+        cv2.GaussianBlur(mask, (0, 0), blur * side, dst=mask, borderType=cv2.BORDER_REPLICATE)
+    if within is not None:
+        inside = np.zeros_like(mask)
+        _cover(inside, within, side, (255,), low)
+        cv2.multiply(mask, inside, dst=mask, scale=1.0 / 255.0)
+    share = mask * np.float32(opacity / 255.0)
+    region[...] = cv2.blendLinear(region, np.full(region.shape, paint, dtype=np.uint8), 1.0 - share, share)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from data_pipeline.portraits.attributes import Portrait
 
 Curve = npt.NDArray[np.float64]
-"""(n, 2) points; in the image, as fractions of its side from the left and from the top."""
+"""(..., n, 2): one curve of n points, or a bundle of such; in the image, fractions of its side from left and top."""
 
 Points = list[tuple[float, float]]
 
@@ -19,37 +19,44 @@ _CATMULL_ROM = 0.5 * np.array([[0, 2, 0, 0], [-1, 0, 1, 0], [2, -5, 4, -1], [-1,
 
 def smooth(points: Points | Curve, closed: bool = False, steps: int = 6) -> Curve:
     """A smooth curve through all the points, `steps` pieces between neighbours."""
-    knots = np.asarray(points, dtype=np.float64)
+    knots = np.moveaxis(np.asarray(points, dtype=np.float64), -2, 0)  # (n, ..., 2)
     if closed:
         padded = np.concatenate((knots[-1:], knots, knots[:2]))
     else:
         padded = np.concatenate((2 * knots[:1] - knots[1:2], knots, 2 * knots[-1:] - knots[-2:-1]))
-    t = np.arange(steps) / steps
-    weights = np.stack((np.ones_like(t), t, t**2, t**3), axis=1) @ _CATMULL_ROM  # (steps, 4)
-    windows = np.stack([padded[k : len(padded) - 3 + k] for k in range(4)], axis=1)  # (segments, 4, 2)
-    curve = (weights @ windows).reshape(-1, 2)
-    return curve if closed else np.concatenate((curve, knots[-1:]))
+    powers = (np.arange(steps) / steps)[:, None] ** np.arange(4)
+    windows = np.stack([padded[k : len(padded) - 3 + k] for k in range(4)])  # (4, segments, ..., 2)
+    curve = np.moveaxis(np.tensordot(powers @ _CATMULL_ROM, windows, 1), 0, 1)  # (segments, steps, ..., 2)
+    curve = curve.reshape(-1, *knots.shape[1:])
+    return np.moveaxis(curve if closed else np.concatenate((curve, knots[-1:])), 0, -2)
 
 
 def resample(curve: Curve, count: int) -> Curve:
-    """`count` points at equal distances along an open curve."""
+    """`count` points at equal distances along one open curve."""
     travelled = np.concatenate(([0.0], np.cumsum(np.hypot(*np.diff(curve, axis=0).T))))
     places = np.linspace(0.0, travelled[-1], count)
     return np.stack([np.interp(places, travelled, curve[:, axis]) for axis in (0, 1)], axis=1)
 
 
 def ribbon(curve: Curve, width: float, taper: float = 0.75) -> Curve:
-    """The closed outline of a stroke: full `width` in the middle, thinner by `taper` (0 to 1) at its ends."""
-    along = np.gradient(curve, axis=0)
-    along /= np.maximum(np.hypot(along[:, 0], along[:, 1]), 1e-9)[:, None]
-    middle = np.sin(np.linspace(0.0, math.pi, len(curve))) ** 0.7
+    """The closed outlines of strokes: full `width` in the middle, thinner by `taper` (0 to 1) at their ends."""
+    along = np.empty_like(curve)
+    along[..., 1:-1, :] = curve[..., 2:, :] - curve[..., :-2, :]
+    along[..., 0, :], along[..., -1, :] = curve[..., 1, :] - curve[..., 0, :], curve[..., -1, :] - curve[..., -2, :]
+    along /= np.maximum(np.hypot(along[..., 0], along[..., 1]), 1e-9)[..., None]
+    middle = np.sin(np.linspace(0.0, math.pi, curve.shape[-2])) ** 0.7
     half = 0.5 * width * (1.0 - taper + taper * middle)[:, None]
-    across = np.stack((-along[:, 1], along[:, 0]), axis=1) * half
-    return np.concatenate((curve + across, (curve - across)[::-1]))
+    across = along[..., ::-1] * (-1.0, 1.0) * half
+    return np.concatenate((curve + across, (curve - across)[..., ::-1, :]), axis=-2)
+
+
+def closed(curve: Curve) -> Curve:
+    """A closed curve as an open one that ends where it began, so that a ribbon may run round it."""
+    return np.concatenate((curve, curve[..., :2, :]), axis=-2)
 
 
 def disc(centre: Curve, radius_x: float, radius_y: float, count: int = 24) -> Curve:
-    """A closed ellipse around one point."""
+    """A closed ellipse around one point, (..., 1, 2)."""
     angle = np.arange(count) * (2.0 * math.pi / count)
     ellipse: Curve = centre + np.stack((np.cos(angle) * radius_x, np.sin(angle) * radius_y), axis=1)
     return ellipse
@@ -64,18 +71,18 @@ class Pose:
     def flat(self, points: Points | Curve) -> Curve:
         """Silhouette points (head units): tilted, but seen alike from every side."""
         portrait = self.portrait
-        x, y = (np.asarray(points, dtype=np.float64) * (portrait.head_width, portrait.head_height)).T
+        x, y = np.moveaxis(np.asarray(points) * (portrait.head_width, portrait.head_height), -1, 0)
         cos, sin = math.cos(portrait.tilt), math.sin(portrait.tilt)
-        return np.stack((portrait.centre[0] + x * cos - y * sin, portrait.centre[1] + x * sin + y * cos), axis=1)
+        return np.stack((portrait.centre[0] + x * cos - y * sin, portrait.centre[1] + x * sin + y * cos), axis=-1)
 
     def face(self, points: Points | Curve, lift: float = 0.0) -> Curve:
         """Points on the face (head units): on an ellipsoid, raised by `lift`, that turns and nods with the head."""
         portrait = self.portrait
-        u, v = np.asarray(points, dtype=np.float64).T
+        u, v = np.moveaxis(np.asarray(points), -1, 0)
         depth = np.sqrt(np.clip(1.0 - u**2 - 0.6 * v**2, 0.0, 1.0)) + lift
         turned_u = u * math.cos(portrait.turn) + depth * math.sin(portrait.turn)
         turned_v = v * math.cos(portrait.nod) + depth * math.sin(portrait.nod)
-        return self.flat(np.stack((turned_u, turned_v), axis=1))
+        return self.flat(np.stack((turned_u, turned_v), axis=-1))
 
     def body(self, points: Points | Curve) -> Curve:
         """Points on neck and torso (head units), which stay upright under the middle of the head."""

@@ -79,8 +79,8 @@ class Face:
     forehead: Curve
     shade: Curve
     """The part of the face that the light does not reach."""
-    shade_hatching: tuple[Curve, ...]
-    neck_hatching: tuple[Curve, ...]
+    shade_hatching: Curve
+    neck_hatching: Curve
     spectacles: Spectacles | None
 
 
@@ -144,7 +144,7 @@ def _turned_ear(pose: Pose, points: Points) -> Curve:
 
 
 def _neck(pose: Pose) -> Curve:
-    half: Points = [(0.6, 0.55), (0.57, 1.0), (0.6, 1.25), (0.85, 1.42), (1.1, 1.52)]
+    half: Points = [(0.6, 0.55), (0.57, 0.95), (0.6, 1.13), (0.72, 1.26), (0.84, 1.36), (0.8, 1.8), (0.5, 2.3)]
     return pose.body(smooth([*half, *mirrored(half)], closed=True))
 
 
@@ -256,7 +256,7 @@ def _nose(pose: Pose, dark: float) -> Nose:
 def _mouth(pose: Pose) -> Mouth:
     portrait = pose.portrait
     wide, full, smile = portrait.mouth_width * (1.0 + 0.12 * portrait.smile), portrait.lip_fullness, portrait.smile
-    corner, gap = -0.07 * smile, max(0.0, 0.14 * (smile - 0.6))
+    corner, gap = -0.07 * smile, max(0.0, 0.12 * (smile - 0.45))
 
     def at(points: Points, lift: float = 0.06) -> Curve:
         return pose.face([(u * wide, MOUTH_LINE + v) for u, v in points], lift)
@@ -316,24 +316,21 @@ def _shade(pose: Pose, dark: float) -> Curve:
     return smooth(np.concatenate((pose.flat(rim), pose.flat(edge))), closed=True)
 
 
-def _shade_hatching(pose: Pose, dark: float, spacing: float = 0.105) -> tuple[Curve, ...]:
+def _shade_hatching(pose: Pose, dark: float, spacing: float = 0.105) -> Curve:
     """Slanting strokes from the outline into the face, as far as the light is away."""
     rim = smooth([(0.93, -0.44), *jaw_line(pose.portrait)])
     starts = np.arange(-0.36, 0.84, spacing)
     edge = np.interp(starts, rim[:, 1], rim[:, 0])
     reach = (0.2 + 0.26 * abs(pose.portrait.light)) * (0.55 + 0.45 * np.sin(np.linspace(0.3, 3.0, len(starts))))
-    return tuple(
-        smooth(pose.flat([(dark * (u - 0.03), v), (dark * (u - 0.55 * r), v + 0.07), (dark * (u - r), v + 0.16)]))
-        for u, v, r in zip(edge, starts, reach, strict=True)
-    )
+    u = dark * np.stack((edge - 0.03, edge - 0.55 * reach, edge - reach), axis=1)
+    return smooth(pose.flat(np.stack((u, starts[:, None] + (0.0, 0.07, 0.16)), axis=-1)))
 
 
-def _neck_hatching(pose: Pose, dark: float, count: int = 7) -> tuple[Curve, ...]:
+def _neck_hatching(pose: Pose, dark: float, count: int = 7) -> Curve:
     """Strokes that follow the round of the neck under the chin."""
-    return tuple(
-        smooth(pose.body([(0.54 * dark, v), (0.2 * dark, v + 0.05), (-0.4 * dark * (1.0 - 0.1 * k), v - 0.02)]))
-        for k, v in enumerate(np.linspace(0.9, 1.3, count))
-    )
+    start = np.linspace((0.54, 0.9), (0.54, 1.3), count)
+    middle, end = start + (-0.34, 0.05), np.linspace((-0.4, 0.88), (-0.16, 1.28), count)
+    return smooth(pose.body(np.stack((start, middle, end), axis=1) * (dark, 1.0)))
 
 
 def _spectacles(pose: Pose) -> Spectacles:

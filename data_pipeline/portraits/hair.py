@@ -84,13 +84,16 @@ class Beard:
 
 @dataclass(frozen=True)
 class Clothes:
-    """The torso, the collar's parts (closed), seams and folds (open)."""
+    """The torso, its dark side and the collar's parts (closed), seams, folds and hatching (open)."""
 
     torso: Curve
+    shade: Curve
     collar: tuple[Curve, ...]
     seams: tuple[Curve, ...]
-    folds: tuple[Curve, ...]
-    hatching: tuple[Curve, ...]
+    folds: Curve
+    """On the lit side."""
+    hatching: Curve
+    """On the dark side."""
 
 
 def _between(first: Curve, second: Curve, share: float) -> Curve:
@@ -249,12 +252,15 @@ def trace_beard(pose: Pose) -> Beard:
 
 
 NECKLINES: dict[str, Points] = {
-    "crew": [(0.8, 1.4), (0.62, 1.52), (0.3, 1.63), (0.0, 1.66)],
-    "vee": [(0.8, 1.4), (0.55, 1.6), (0.25, 1.86), (0.0, 2.04)],
-    "turtle": [(0.6, 1.12), (0.45, 1.2), (0.2, 1.25), (0.0, 1.26)],
-    "shirt": [(0.62, 1.28), (0.42, 1.5), (0.2, 1.7), (0.0, 1.84)],
+    "crew": [(0.8, 1.3), (0.62, 1.42), (0.3, 1.53), (0.0, 1.56)],
+    "vee": [(0.8, 1.3), (0.55, 1.5), (0.25, 1.76), (0.0, 1.94)],
+    "turtle": [(0.62, 1.04), (0.45, 1.12), (0.2, 1.17), (0.0, 1.18)],
+    "shirt": [(0.62, 1.18), (0.42, 1.4), (0.2, 1.6), (0.0, 1.74)],
 }
 """Right half of the garment's upper edge, from the shoulder to the middle."""
+
+FOLDS: Points = [(0.75, 1.75), (1.15, 1.7), (1.5, 1.85)]
+"""Where the folds on the lit side begin."""
 
 
 def trace_clothes(pose: Pose) -> Clothes:
@@ -262,38 +268,34 @@ def trace_clothes(pose: Pose) -> Clothes:
     kind = pose.portrait.collar
     half = NECKLINES[kind]
     neckline = smooth([*half, *mirrored(half)[1:]])
-    shoulder = smooth([half[0], (1.15, 1.5), (1.75, 1.72), (2.1, 2.1), (2.25, 3.0)])
+    shoulder = smooth([half[0], (1.15, 1.4), (1.75, 1.62), (2.1, 2.0), (2.25, 3.0)])
     torso = np.concatenate((shoulder[::-1], neckline, shoulder * (-1.0, 1.0)))
     collar: list[Curve] = []
     seams: list[Curve] = []
     if kind in ("crew", "vee"):
         collar.append(np.concatenate((neckline, (neckline + np.array((0.0, 0.11)))[::-1])))
     elif kind == "turtle":
-        hem = smooth([(-0.72, 1.42), (-0.4, 1.56), (0.0, 1.6), (0.4, 1.56), (0.72, 1.42)])
+        hem = smooth([(-0.72, 1.32), (-0.4, 1.46), (0.0, 1.5), (0.4, 1.46), (0.72, 1.32)])
         collar.append(np.concatenate((neckline, hem)))
         seams += [
             resample(np.stack((neckline[k], hem[-1 - round(k * (len(hem) - 1) / (len(neckline) - 1))])), 4)
             for k in range(3, len(neckline) - 2, 3)
         ]
     else:
-        flap: Points = [(0.6, 1.2), (0.05, 1.8), (0.32, 2.1), (0.62, 1.76), (0.88, 1.5)]
+        flap: Points = [(0.6, 1.1), (0.05, 1.7), (0.32, 2.0), (0.62, 1.66), (0.88, 1.4)]
         collar += [np.array(flap), np.array(flap) * (-1.0, 1.0)]
-        seams += [np.array([(0.0, 1.84), (0.02, 2.2), (0.03, 2.8)])]
-    folds = [
-        smooth([(s * x, y), (s * (x + 0.1), y + 0.3), (s * (x + 0.04), y + 0.75)])
-        for s in (-1.0, 1.0)
-        for x, y in ((0.75, 1.85), (1.15, 1.8), (1.5, 1.95))
-    ]
+        seams += [np.array([(0.0, 1.74), (0.02, 2.1), (0.03, 2.8)])]
     dark = -1.0 if pose.portrait.light > 0 else 1.0
-    hatching = [
-        smooth([(dark * x, 1.62 + 0.22 * x), (dark * (x - 0.35), 2.3), (dark * (x - 0.6), 2.9)])
-        for x in np.arange(0.85, 2.4, 0.14)
-    ]
+    side = np.array((-1.0 if pose.portrait.light > 0 else 1.0, 1.0))  # turns the dark side's points to their place
+    folds = np.array([[(-x, y), (-x - 0.1, y + 0.3), (-x - 0.04, y + 0.75)] for x, y in FOLDS])
+    hatching = np.array([[(x, 1.32), (x - 0.22, 2.1), (x - 0.48, 2.9)] for x in np.arange(1.1, 2.7, 0.14)])
+    shade = np.array([(0.95, 1.2), (2.4, 1.2), (2.4, 3.0), (0.75, 3.0)])
     to_image = pose.body
     return Clothes(
         torso=to_image(torso),
+        shade=to_image(shade * side),
         collar=tuple(to_image(part) for part in collar),
         seams=tuple(to_image(seam) for seam in seams),
-        folds=tuple(to_image(fold) for fold in folds),
-        hatching=tuple(to_image(line) for line in hatching),
+        folds=smooth(to_image(folds * side)),
+        hatching=smooth(to_image(hatching * side)),
     )

@@ -8,8 +8,8 @@ import numpy.typing as npt
 
 from core.images import Uint8Image
 from data_pipeline.portraits.attributes import Colour, Portrait
-from data_pipeline.portraits.brush import Canvas, clipped, fill, stain
-from data_pipeline.portraits.curves import Curve, Pose, ribbon
+from data_pipeline.portraits.brush import Canvas, fill, stain
+from data_pipeline.portraits.curves import Curve, Pose, closed, ribbon
 from data_pipeline.portraits.geometry import Eye, Face, Nose, trace_face
 from data_pipeline.portraits.hair import Beard, Clothes, Hair, trace_beard, trace_clothes, trace_hair
 
@@ -133,21 +133,19 @@ def _paint_body(canvas: Canvas, portrait: Portrait, face: Face, clothes: Clothes
     skin, cloth = portrait.skin, portrait.clothes
     shadow = mixed(skin, (60, 24, 20), 0.5)
     fill(canvas, face.neck, skin)
-    stain(canvas, face.neck_shadow, shadow, 0.8, 0.01)
+    stain(canvas, face.neck_shadow, shadow, 0.8, 0.01, within=face.neck)
+    stain(canvas, face.head, shadow, 0.75, 0.006, within=face.neck)
     fill(canvas, clothes.torso, cloth)
-    clipped(canvas, clothes.torso, lambda torso: _paint_folds(torso, cloth, clothes))
+    stain(canvas, clothes.shade, mixed(cloth, BLACK, 0.6), 0.35, 0.03, within=clothes.torso)
+    stain(canvas, ribbon(clothes.hatching, 0.01), mixed(cloth, BLACK, 0.6), 0.2, 0.003, within=clothes.torso)
+    stain(canvas, ribbon(clothes.folds, 0.012), mixed(cloth, BLACK, 0.6), 0.3, 0.004, within=clothes.torso)
     trim = WHITE if portrait.collar == "shirt" else mixed(cloth, WHITE, 0.14)
     for part in clothes.collar:
         stain(canvas, part, mixed(cloth, BLACK, 0.7), 0.6, 0.006)
         fill(canvas, part, trim)
-        stain(canvas, ribbon(np.concatenate((part, part[:1])), 0.004, 0.0), mixed(trim, BLACK, 0.5), 0.6)
+        stain(canvas, ribbon(closed(part), 0.004, 0.0), mixed(trim, BLACK, 0.5), 0.6)
     for seam in clothes.seams:
         stain(canvas, ribbon(seam, 0.005), mixed(cloth, BLACK, 0.6), 0.7)
-
-
-def _paint_folds(canvas: Canvas, cloth: Colour, clothes: Clothes) -> None:
-    for line in (*clothes.folds, *clothes.hatching):
-        stain(canvas, ribbon(line, 0.012), mixed(cloth, BLACK, 0.6), 0.4, 0.004)
 
 
 def _paint_head(canvas: Canvas, portrait: Portrait, face: Face) -> None:
@@ -156,9 +154,8 @@ def _paint_head(canvas: Canvas, portrait: Portrait, face: Face) -> None:
     for ear, fold in zip(face.ears, face.ear_folds, strict=True):
         fill(canvas, ear, mixed(skin, flush, 0.35))
         stain(canvas, ribbon(fold, 0.012), shadow, 0.7, 0.002)
-    stain(canvas, face.head, shadow, 0.75, 0.006)
     fill(canvas, face.head, skin)
-    stain(canvas, face.shade, shadow, 0.5, 0.02)
+    stain(canvas, face.shade, shadow, 0.5, 0.02, within=face.head)
     for cheek in face.cheeks:
         stain(canvas, cheek, flush, 0.3, 0.016)
     stain(canvas, face.forehead, mixed(skin, WHITE, 0.75), 0.32, 0.022)
@@ -169,7 +166,7 @@ def _paint_eye(canvas: Canvas, portrait: Portrait, eye: Eye) -> None:
     shadow = mixed(skin, (60, 24, 20), 0.5)
     stain(canvas, eye.socket, shadow, 0.42, 0.011)
     stain(canvas, ribbon(eye.crease, 0.006), shadow, 0.7, 0.0015)
-    clipped(canvas, eye.ball, lambda ball: _paint_eyeball(ball, portrait, eye))
+    _paint_eyeball(canvas, portrait, eye)
     stain(canvas, ribbon(eye.upper_lid, 0.0085, 0.6), BLACK, 0.85)
     stain(canvas, ribbon(eye.lower_lid, 0.004), mixed(shadow, BLACK, 0.3), 0.7)
     stain(canvas, eye.brow, mixed(BLACK, portrait.hair_colour, 0.75), 0.85, 0.0015)
@@ -177,11 +174,11 @@ def _paint_eye(canvas: Canvas, portrait: Portrait, eye: Eye) -> None:
 
 def _paint_eyeball(canvas: Canvas, portrait: Portrait, eye: Eye) -> None:
     fill(canvas, eye.ball, (232, 226, 220))
-    fill(canvas, eye.iris, mixed(portrait.eye_colour, BLACK, 0.45))
-    stain(canvas, eye.iris, portrait.eye_colour, 0.8, 0.003)
-    fill(canvas, eye.pupil, BLACK)
-    stain(canvas, ribbon(eye.upper_lid, 0.016), BLACK, 0.5, 0.003)
-    fill(canvas, eye.glint, WHITE)
+    stain(canvas, eye.iris, mixed(portrait.eye_colour, BLACK, 0.45), 1.0, within=eye.ball)
+    stain(canvas, eye.iris, portrait.eye_colour, 0.8, 0.003, within=eye.ball)
+    stain(canvas, eye.pupil, BLACK, 1.0, within=eye.ball)
+    stain(canvas, ribbon(eye.upper_lid, 0.016), BLACK, 0.5, 0.003, within=eye.ball)
+    stain(canvas, eye.glint, WHITE, 1.0, within=eye.ball)
 
 
 def _paint_nose(canvas: Canvas, portrait: Portrait, nose: Nose) -> None:
@@ -212,7 +209,7 @@ def _paint_mouth(canvas: Canvas, portrait: Portrait, face: Face) -> None:
     for crease in mouth.creases:
         stain(canvas, ribbon(crease, 0.01), shadow, 0.25 + 0.4 * max(0.0, portrait.smile), 0.004)
     if portrait.beard != "full":
-        stain(canvas, mouth.chin_shadow, shadow, 0.5, 0.008)
+        stain(canvas, mouth.chin_shadow, shadow, 0.25, 0.008)
     if mouth.teeth is not None:
         fill(canvas, mouth.teeth, (236, 228, 218))
     stain(canvas, mouth.upper, mixed(lips, BLACK, 0.16), 0.9, 0.0015)
@@ -228,9 +225,8 @@ def _paint_spectacles(canvas: Canvas, face: Face) -> None:
         return
     for rim in face.spectacles.rims:
         stain(canvas, rim, (214, 226, 236), 0.13)
-        closed = np.concatenate((rim, rim[:2]))
-        stain(canvas, ribbon(closed + np.array((0.0, 0.008)), 0.008, 0.0), (60, 24, 20), 0.3, 0.003)
-        stain(canvas, ribbon(closed, 0.009, 0.0), (28, 26, 30), 0.95)
+        stain(canvas, ribbon(closed(rim) + np.array((0.0, 0.008)), 0.008, 0.0), (60, 24, 20), 0.3, 0.003)
+        stain(canvas, ribbon(closed(rim), 0.009, 0.0), (28, 26, 30), 0.95)
         stain(canvas, ribbon(rim[18:26] + np.array((0.006, 0.008)), 0.007), WHITE, 0.4, 0.002)
     for bar in face.spectacles.bars:
         stain(canvas, ribbon(bar, 0.009, 0.0), (28, 26, 30), 0.95)

@@ -8,8 +8,8 @@ import numpy as np
 
 from core.images import Uint8Image
 from data_pipeline.portraits.attributes import Portrait
-from data_pipeline.portraits.brush import Canvas, clipped, fill, stain
-from data_pipeline.portraits.curves import Curve, Pose, ribbon
+from data_pipeline.portraits.brush import Canvas, fill, stain
+from data_pipeline.portraits.curves import Curve, Pose, closed, ribbon
 from data_pipeline.portraits.geometry import Eye, Face, trace_face
 from data_pipeline.portraits.hair import Beard, Clothes, trace_beard, trace_clothes, trace_hair
 
@@ -74,19 +74,19 @@ def _stroke(paper: Canvas, pencil: Pencil, curve: Curve, weight: float = 1.0, op
 
 def _outline(paper: Canvas, pencil: Pencil, curve: Curve, weight: float = 1.0, opacity: float = 0.9) -> None:
     """One even line round a closed curve."""
-    stain(paper, ribbon(np.concatenate((curve, curve[:2])), pencil.width * weight, 0.0), pencil.grey, opacity)
+    stain(paper, ribbon(closed(curve), pencil.width * weight, 0.0), pencil.grey, opacity)
 
 
-def _smudge(paper: Canvas, pencil: Pencil, curve: Curve, tone: float, blur: float) -> None:
+def _smudge(paper: Canvas, pencil: Pencil, curve: Curve, tone: float, blur: float, within: Curve | None = None) -> None:
     """Soft tone inside a closed curve, as rubbed with a finger."""
     if pencil.smudge > 0.0:
-        stain(paper, curve, pencil.grey, pencil.smudge * tone, blur)
+        stain(paper, curve, pencil.grey, pencil.smudge * tone, blur, within)
 
 
-def _hatch(paper: Canvas, pencil: Pencil, lines: tuple[Curve, ...], weight: float = 0.8) -> None:
+def _hatch(paper: Canvas, pencil: Pencil, lines: Curve, within: Curve) -> None:
+    """Strokes side by side, inside a closed curve."""
     if pencil.hatching > 0.0:
-        for line in lines:
-            _stroke(paper, pencil, line, weight, pencil.hatching)
+        stain(paper, ribbon(lines, 0.8 * pencil.width), pencil.grey, pencil.hatching, within=within)
 
 
 def _draw_hair(
@@ -107,15 +107,15 @@ def _draw_hair(
 
 def _draw_body(paper: Canvas, portrait: Portrait, pencil: Pencil, face: Face, clothes: Clothes) -> None:
     fill(paper, face.neck, PAPER)
-    _smudge(paper, pencil, face.neck_shadow, 0.7, 0.01)
-    _hatch(paper, pencil, face.neck_hatching)
+    _smudge(paper, pencil, face.neck_shadow, 0.7, 0.01, within=face.neck)
+    _hatch(paper, pencil, face.neck_hatching, within=face.neck)
     _outline(paper, pencil, face.neck, 0.9)
     fill(paper, clothes.torso, PAPER)
     cloth_darkness = 1.0 - sum(portrait.clothes) / 765.0
     _smudge(paper, pencil, clothes.torso, 0.7 * cloth_darkness, 0.004)
-    clipped(paper, clothes.torso, lambda cloth: _hatch(cloth, pencil, clothes.hatching))
-    for fold in clothes.folds:
-        _stroke(paper, pencil, fold, 0.8, 0.5)
+    _smudge(paper, pencil, clothes.shade, 0.5, 0.03, within=clothes.torso)
+    _hatch(paper, pencil, clothes.hatching, within=clothes.torso)
+    _stroke(paper, pencil, clothes.folds, 0.8, 0.5)
     _outline(paper, pencil, clothes.torso)
     for part in clothes.collar:
         fill(paper, part, PAPER)
@@ -130,14 +130,14 @@ def _draw_head(paper: Canvas, pencil: Pencil, face: Face) -> None:
         _outline(paper, pencil, ear, 0.9)
         _stroke(paper, pencil, fold, 0.9, 0.7)
     fill(paper, face.head, PAPER)
-    _smudge(paper, pencil, face.shade, 0.6, 0.018)
-    _hatch(paper, pencil, face.shade_hatching)
+    _smudge(paper, pencil, face.shade, 0.6, 0.018, within=face.head)
+    _hatch(paper, pencil, face.shade_hatching, within=face.head)
     _outline(paper, pencil, face.head, 1.1)
 
 
 def _draw_eye(paper: Canvas, portrait: Portrait, pencil: Pencil, eye: Eye) -> None:
     _smudge(paper, pencil, eye.socket, 0.4, 0.01)
-    clipped(paper, eye.ball, lambda ball: _draw_eyeball(ball, pencil, eye))
+    _draw_eyeball(paper, pencil, eye)
     _stroke(paper, pencil, eye.upper_lid, 1.6, 1.0)
     _stroke(paper, pencil, eye.lower_lid, 0.8, 0.8)
     _stroke(paper, pencil, eye.crease, 0.7, 0.6)
@@ -146,10 +146,10 @@ def _draw_eye(paper: Canvas, portrait: Portrait, pencil: Pencil, eye: Eye) -> No
 
 def _draw_eyeball(paper: Canvas, pencil: Pencil, eye: Eye) -> None:
     fill(paper, eye.ball, PAPER)
-    stain(paper, eye.iris, pencil.grey, 0.55)
-    _outline(paper, pencil, eye.iris, 0.7)
-    fill(paper, eye.pupil, pencil.grey // 2)
-    fill(paper, eye.glint, PAPER)
+    stain(paper, eye.iris, pencil.grey, 0.55, within=eye.ball)
+    stain(paper, ribbon(closed(eye.iris), 0.7 * pencil.width, 0.0), pencil.grey, 0.9, within=eye.ball)
+    stain(paper, eye.pupil, pencil.grey // 2, 1.0, within=eye.ball)
+    stain(paper, eye.glint, PAPER, 1.0, within=eye.ball)
 
 
 def _draw_nose(paper: Canvas, pencil: Pencil, face: Face) -> None:
@@ -175,7 +175,7 @@ def _draw_mouth(paper: Canvas, portrait: Portrait, pencil: Pencil, face: Face) -
     mouth = face.mouth
     for crease in mouth.creases:
         _stroke(paper, pencil, crease, 0.8, 0.25 + 0.45 * max(0.0, portrait.smile))
-    _smudge(paper, pencil, mouth.chin_shadow, 0.5, 0.007)
+    _smudge(paper, pencil, mouth.chin_shadow, 0.25, 0.007)
     if mouth.teeth is not None:
         fill(paper, mouth.teeth, PAPER)
     stain(paper, mouth.upper, pencil.grey, 0.4, 0.0015)
