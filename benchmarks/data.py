@@ -72,10 +72,11 @@ class Pairs(Dataset[tuple[Tensor, Tensor]]):
 def main() -> None:
     """Measure every format and batch size and save the rows."""
     command = parse(Command)
-    if command.quick:
-        command = replace(command, count=16, batches=2, image_size=64, load_size=72, workers=(0,))
     if 0 not in command.workers:
         raise UserError(f"workers {' '.join(map(str, command.workers))}: 0 must be among them, the baseline")
+    if command.quick:
+        count = max(8, *command.batch)
+        command = replace(command, count=count, batches=2, image_size=64, load_size=72, workers=(0,))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     threads = fix_threads(command.threads)
     environment = describe(device, threads)

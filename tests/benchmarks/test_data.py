@@ -1,0 +1,36 @@
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from benchmarks.data import Command, main, make_spec, torch_loader
+from core.errors import UserError
+from data_pipeline.loading import open_loader
+
+
+def test_loaders_stand_side_by_side(run_benchmark: Callable[..., Any], check_schema: Callable[[Any], None]) -> None:
+    rows = run_benchmark(main, "--batch", "4", "--formats", "jpeg", "png")
+    check_schema(rows)
+    assert [row["scenario"] for row in rows] == ["jpeg"] * 3 + ["png"] * 3
+    assert [row["backend"] for row in rows[:3]] == ["dataloader-0", "reference", "dali-cpu"]
+    assert all(row["details"]["pairs_per_s_per_core"] > 0.0 for row in rows if not row["note"])
+
+
+def test_the_dataloader_does_the_same_work(tiny_data: Path) -> None:
+    """The baseline's pictures are the reference loader's."""
+    spec = make_spec(Command(image_size=64, load_size=72), tiny_data, 2, torch.device("cpu"), 1)
+    spec = replace(spec, augment=replace(spec.augment, colour=0.2, rotate_degrees=5.0))
+    theirs, ours = iter(torch_loader(spec, 0)), open_loader("reference", spec)
+    for _ in range(3):
+        batch = next(ours)
+        photo, sketch = next(theirs)
+        torch.testing.assert_close(photo, batch.photo, rtol=0.0, atol=0.0)
+        torch.testing.assert_close(sketch, batch.sketch, rtol=0.0, atol=0.0)
+
+
+def test_the_baseline_cannot_be_left_out(run_benchmark: Callable[..., Any]) -> None:
+    with pytest.raises(UserError, match="workers 1 2: 0 must be among them"):
+        run_benchmark(main, "--workers", "1", "2")

@@ -1,0 +1,86 @@
+import json
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.harness import Timing
+from benchmarks.infer import highest_rate, main, serve
+from core.errors import UserError
+from deploy.build import BuildOptions, build
+
+
+@pytest.fixture(scope="module")
+def engine(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An OpenVINO engine of the bundle for batches of 1 and 2."""
+    out = tmp_path_factory.mktemp("engines") / "small"
+    build(bundle, out, BuildOptions("openvino", batch=(1, 1, 2)), report=lambda line: None)
+    return out
+
+
+def test_backends_stand_side_by_side(
+    bundle: Path, engine: Path, run_benchmark: Callable[..., Any], check_schema: Callable[[Any], None]
+) -> None:
+    rows = run_benchmark(
+        main,
+        *("--model", str(bundle), "--engine", str(engine), "--backends", "torch-channels-last", "tensorrt"),
+        *("--scenario", "single-stream", "offline", "server", "files", "--batch", "1", "2"),
+    )
+    check_schema(rows)
+    timed = {(row["backend"], row["scenario"], row["batch"]): row for row in rows if not row["note"]}
+    for backend in ("torch", "torch-channels-last", "openvino"):
+        for scenario in ("single-stream", "offline", "files"):
+            for batch in (1, 2):
+                row = timed[backend, scenario, batch]
+                assert row["share_of_limit"] > 0.0
+                assert row["details"]["psnr_db"] > 60.0
+                assert row["vs_baseline_low"] <= row["vs_baseline"] <= row["vs_baseline_high"]
+        assert (backend, "server", 1) in timed or any(row["scenario"] == "server" and row["note"] for row in rows)
+    assert timed["torch", "offline", 2]["vs_baseline"] == 1.0
+    assert [row["backend"] for row in rows if row["note"] and row["scenario"] == "-"] == ["tensorrt"]
+
+
+def test_an_engine_of_another_model_is_refused(
+    bundle: Path, engine_of_another: Path, run_benchmark: Callable[..., Any]
+) -> None:
+    with pytest.raises(UserError, match="made from another model than"):
+        run_benchmark(main, "--model", str(bundle), "--engine", str(engine_of_another))
+
+
+@pytest.fixture
+def engine_of_another(engine: Path, tmp_path: Path) -> Path:
+    """An engine directory whose manifest names another bundle."""
+    out = tmp_path / "other"
+    shutil.copytree(engine, out)
+    manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
+    manifest["source"]["bundle_hash"] = "0" * 64
+    (out / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    return out
+
+
+def test_an_unknown_backend_is_refused_with_what_there_is(bundle: Path, run_benchmark: Callable[..., Any]) -> None:
+    with pytest.raises(UserError, match=r"unknown backends warp-drive \(allowed: torch, .*onnxruntime"):
+        run_benchmark(main, "--model", str(bundle), "--backends", "warp-drive")
+
+
+def test_queries_wait_in_line_and_waiting_counts() -> None:
+    """Arrivals far apart wait for nothing; arrivals at once wait for all before them."""
+
+    def answer() -> None:
+        time.sleep(0.005)
+
+    crowded = serve(answer, rate=1e6, count=10, seed=0)
+    assert np.all(np.diff(crowded) > 4.0)
+    assert crowded[-1] > 50.0
+
+
+def test_the_rate_found_is_the_largest_tried_that_meets_the_limit() -> None:
+    alone = Timing((1.0,), 0)
+    assert highest_rate(lambda: None, alone, limit_ms=0.0, quick=True) is None
+    found = highest_rate(lambda: None, alone, limit_ms=1e9, quick=True)
+    assert found is not None
+    assert found[0] == pytest.approx(875.0)

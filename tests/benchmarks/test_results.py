@@ -1,0 +1,63 @@
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.environment import command, describe, hardware
+from benchmarks.harness import Timing
+from benchmarks.results import Options, Row, compare, load, save, table
+from core.errors import UserError
+
+CPU = torch.device("cpu")
+
+
+def make_row(times_ms: Sequence[float] = (9.0, 10.0, 11.0), backend: str = "torch") -> Row:
+    environment = describe(CPU, 1) | {"limits": {"matrix_gflops": {"fp32": 50.0}, "copy_gbytes": 10.0}}
+    row = Row("infer", backend, "fp32", 2, "single-stream", environment)
+    timing = Timing(tuple(times_ms), 1)
+    return row.timed(timing, 2, timing.speed_over(timing), details={"flop_per_byte": 3.0, "gflop_per_s": 7.0})
+
+
+def test_rows_survive_the_way_to_a_file_and_back(tmp_path: Path) -> None:
+    rows = [make_row(), replace(make_row(backend="missing"), p50_ms=None, images_per_s=None, note="why")]
+    path = save(rows, Options(out=tmp_path), scale="batch")
+    assert load(path) == rows
+    assert path.name.endswith(f"_infer_{hardware(CPU)}.jsonl")
+    assert {file.suffix for file in tmp_path.iterdir()} == {".jsonl", ".md", ".png"}
+    assert all(json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
+    text = path.with_suffix(".md").read_text(encoding="utf-8")
+    assert command() in text
+    assert "| torch | fp32 | 2 | single-stream | 10.0 |" in text
+    assert "| why |" in table(rows)
+
+
+def test_no_result_is_overwritten(tmp_path: Path) -> None:
+    paths = [save([make_row()], Options(out=tmp_path), scale="batch") for _ in range(3)]
+    assert len(set(paths)) == 3
+    assert [path.stem[-2:] for path in paths[1:]] == ["-2", "-3"]
+
+
+def test_a_comparison_flags_what_is_outside_the_spread_only() -> None:
+    old = [make_row(backend="same"), make_row(backend="slower"), make_row(backend="faster"), make_row(backend="gone")]
+    new = [
+        make_row((9.5, 10.5, 11.5), "same"),
+        make_row((19.0, 20.0, 21.0), "slower"),
+        make_row((4.9, 5.0, 5.1), "faster"),
+        make_row(backend="new"),
+    ]
+    verdicts = {line.split()[2]: line.split("|")[-2].strip() for line in compare(old, new).splitlines()[2:]}
+    assert verdicts == {"same": "", "slower": "SLOWER", "faster": "faster"}
+    assert "2.00 | ±" in compare(old, new)
+    assert compare(old[:1], new[1:]) == "nothing to compare: the two runs share no measurement"
+
+
+def test_rows_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"none\.jsonl: cannot be read .*: name a \.jsonl of an earlier run"):
+        load(tmp_path / "none.jsonl")
+    foreign = tmp_path / "foreign.jsonl"
+    foreign.write_text('{"a": 1}\n', encoding="utf-8")
+    with pytest.raises(UserError, match="holds no benchmark rows"):
+        load(foreign)

@@ -1,0 +1,46 @@
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.scaling import Command, ancestors, main, reports, ring_step_s, watch
+from core.errors import LimnerError
+
+
+def test_a_run_is_watched_from_outside(run_benchmark: Callable[..., Any], check_schema: Callable[[Any], None]) -> None:
+    arguments = ("--launchers", "local", "--workers", "1", "--parts", "weak", "checkpoint", "--batch", "1")
+    rows = run_benchmark(main, *arguments)
+    check_schema(rows)
+    run, checkpoint = rows
+    assert run["details"]["startup_s"] > 0.0
+    assert checkpoint["details"]["checkpoint_mib"] > 0.1
+
+
+def test_a_run_that_fails_says_its_last_words(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", "raise SystemExit('no such data')"]
+    with pytest.raises(LimnerError, match="a training run failed: no such data"):
+        watch(words, tmp_path)
+
+
+def test_half_a_line_is_not_a_report_yet(tmp_path: Path) -> None:
+    assert reports(tmp_path) == []
+    (tmp_path / "metrics.jsonl").write_text('{"seen_images": 4}\n{"seen_ima', encoding="utf-8")
+    assert reports(tmp_path) == [{"seen_images": 4}]
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
+def test_ancestors_reach_the_first_process() -> None:
+    found = ancestors(os.getpid())
+    assert found[0] == os.getppid()
+    assert found[-1] <= 1
+
+
+def test_the_model_of_scaling_has_its_limits() -> None:
+    """One worker exchanges nothing; many exchange nearly twice the gradients; what is hidden costs nothing."""
+    assert ring_step_s(0.1, 1e9, 1, 1e9, overlap=0.0) == pytest.approx(0.1)
+    assert ring_step_s(0.1, 1e9, 10**6, 1e9, overlap=0.0) == pytest.approx(2.1)
+    assert ring_step_s(0.1, 1e6, 8, 1e9, overlap=0.5) == pytest.approx(0.1)
+    assert Command().workers == (1, 2)
