@@ -54,8 +54,10 @@ def save_checkpoint(root: Path, state: dict[str, Any], seen_images: int, score: 
             json.dump(manifest, text, indent=2)
             text.flush()
             os.fsync(text.fileno())
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(aside, ignore_errors=True)
+        if isinstance(error, RuntimeError) and isinstance(error.__context__, OSError):
+            raise error.__context__ from None  # torch's archive writer hides why it could not write
         raise
     if final.exists():  # the same images again, after a rollback
         shutil.rmtree(final)

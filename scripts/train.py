@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Annotated, Generic, TypeVar
 
 import tyro
-from core.runs import default_run
-from data_pipeline.importers.prepare import PrepareOptions
-from data_pipeline.importers.synthetic import import_synthetic
 
 from core.cli import parse
 from core.config import DCGANConfig, LaunchConfig, Pix2PixConfig, TrainConfig
 from core.errors import UserError, run_command
 from core.presets import PRESETS
+from core.runs import default_run
 from core.spec import RunSpec
+from data_pipeline.importers.prepare import PrepareOptions
+from data_pipeline.importers.synthetic import import_synthetic
 from data_pipeline.index import load_dataset
 from data_pipeline.stream import check_global_batch
 

@@ -1,0 +1,133 @@
+"""The command that users type: what it resolves, what it refuses, how it stops and goes on."""
+
+import importlib.util
+import json
+import re
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from core.checkpoint import list_checkpoints, load_newest
+from core.errors import UserError
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "train.py"
+TINY = [
+    *("--image-size", "64", "--epochs", "2", "--precision", "fp32", "--cpus-per-worker", "1", "--launcher", "local"),
+    *("--generator.width", "4", "--generator.styles", "0", "--discriminator.width", "4"),
+]
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, str(SCRIPT), *map(str, arguments)]
+
+
+def train(*arguments: object, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(command(*arguments), capture_output=True, text=True, check=False, cwd=cwd)
+
+
+def load_script() -> ModuleType:
+    """The script as a module, for what needs no process of its own."""
+    spec = importlib.util.spec_from_file_location("train_script", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["train_script"] = module  # tyro resolves annotations there
+    spec.loader.exec_module(module)
+    return module
+
+
+def error_of(done: "subprocess.CompletedProcess[str]", code: int = 2) -> str:
+    """The one line that a failed command says."""
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    return last
+
+
+def test_a_dry_run_shows_preset_and_overrides_and_writes_nothing(tiny_data: Path, tmp_path: Path) -> None:
+    done = train(
+        "pix2pix", "--preset", "lite", "--data", tiny_data, "--optimizer.lr", "1e-3", "--dry-run", cwd=tmp_path
+    )
+    resolved = json.loads(done.stdout)
+    assert resolved["config"]["generator"]["width"] == 16
+    assert resolved["config"]["optimizer"] == {**resolved["config"]["optimizer"], "lr": 1e-3, "beta1": 0.5}
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--preset", "quick"], "unknown preset 'quick' of pix2pix (allowed: demo, lite, paper, fast)"),
+        (["cyclegan"], "unknown task 'cyclegan'"),
+        (["--data", "nowhere"], "nowhere is not a prepared dataset"),
+        (["--generator.widht", "3"], "--generator.widht"),
+        (["--epochs", "many"], "many"),
+        (["--image-size", "100"], "image-size 100: must be one of"),
+        (["--batch-size", "99"], "asks for 99 images at once, the split has 11"),
+        (["--generator.styles", "2"], "the dataset drawn portraits has 3; give that number or 0"),
+        (["--precision", "fp16", "--gpus-per-worker", "0"], "precision fp16 trains on a GPU only"),
+        (["--init-from", "nowhere"], "nowhere: not a model bundle"),
+    ],
+)
+def test_wrong_input_is_one_line(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
+) -> None:
+    task = [] if arguments[0].startswith("--") else ["cyclegan"]
+    options = arguments if not task else []
+    line = ["train.py", *task, "--data", str(tiny_data), *TINY, "--run", str(tmp_path / "run"), *options]
+    monkeypatch.setattr(sys, "argv", line)
+    with pytest.raises(UserError, match=re.escape(message)):
+        load_script().main()
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_another_config_in_the_run_directory_is_refused(tiny_data: Path, tmp_path: Path) -> None:
+    arguments = ["--data", tiny_data, *TINY, "--run", tmp_path / "run"]
+    assert train(*arguments).returncode == 0
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")}
+    assert "was started with seed 0, not 1" in error_of(train(*arguments, "--seed", "1"))
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")} == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_the_same_command_goes_on(tiny_data: Path, tmp_path: Path, number: signal.Signals) -> None:
+    run = tmp_path / "run"
+    arguments = command("--data", tiny_data, *TINY, "--run", run, "--epochs", "2000")
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        next(line for line in process.stderr if line.startswith("loader"))
+        process.send_signal(number)
+        said, _ = process.communicate()
+    assert process.returncode == 0
+    assert "stopped and saved: the same command again goes on" in said
+    stopped = list_checkpoints(run / "checkpoints")[-1].seen_images
+    done = train("--data", tiny_data, *TINY, "--run", run, "--epochs", str(stopped // 11 + 1))
+    assert done.returncode == 0, done.stderr
+    assert f"going on from image {stopped}" in done.stderr
+    assert "done: model in" in done.stdout
+
+
+def test_a_full_disk_is_one_line_and_the_checkpoint_before_it_is_good(tiny_data: Path, tmp_path: Path) -> None:
+    """The limit on file size stands for the disk: the same system error family, and it needs no rights to set."""
+    arguments = ["--data", tiny_data, *TINY, "--run", tmp_path / "run"]
+    assert train(*arguments, "--epochs", "1").returncode == 0
+    state = list_checkpoints(tmp_path / "run" / "checkpoints")[-1].directory / "state.pt"
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        size = state.stat().st_size // 2
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+    done = subprocess.run(command(*arguments), capture_output=True, text=True, check=False, preexec_fn=limit)
+    assert "no space left in" in error_of(done, code=1)
+    assert "go on from image 11" in error_of(done, code=1)
+    saved, notes = load_newest(tmp_path / "run" / "checkpoints")
+    assert saved is not None
+    assert notes == []
+    assert saved["seen_images"] == 11
