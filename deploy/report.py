@@ -21,6 +21,7 @@ STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #222; background: #fafaf7 }
 body { max-width: 1100px; margin: 2em auto; padding: 0 1em }
 h1 { font-size: 1.5em } h2 { font-size: 1.15em; margin: 1.6em 0 .4em }
+.tables { display: flex; flex-wrap: wrap; gap: 0 3em }
 table { border-collapse: collapse; background: #fff }
 th, td { padding: .3em 1em; border-bottom: 1px solid #ddd; text-align: right; font-variant-numeric: tabular-nums }
 th:first-child, td:first-child { text-align: left }
@@ -106,9 +107,9 @@ def to_html(report: Report, png: bytes) -> str:
         return "<tr>" + "".join(f"<{kind}>{html.escape(cell)}</{kind}>" for cell in cells) + "</tr>"
 
     tables = "".join(
-        f"<h2>{html.escape(table.title)}</h2>\n<table><thead>{row(table.columns, 'th')}</thead>\n<tbody>"
+        f"<section><h2>{html.escape(table.title)}</h2>\n<table><thead>{row(table.columns, 'th')}</thead>\n<tbody>"
         + "\n".join(row(cells, "td") for cells in table.rows)
-        + "</tbody></table>\n"
+        + "</tbody></table></section>\n"
         for table in report.tables
     )
     facts = "".join(
@@ -119,7 +120,9 @@ def to_html(report: Report, png: bytes) -> str:
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{title}</title><style>{STYLE}</style></head>
 <body><h1>{title}</h1>
-{tables}<p>{html.escape(report.notes)}</p>
+<div class="tables">
+{tables}</div>
+<p>{html.escape(report.notes)}</p>
 <h2>{sheet_title}</h2>
 <img alt="{sheet_title}" src="data:image/png;base64,{base64.b64encode(png).decode()}">
 <h2>What was evaluated</h2>
