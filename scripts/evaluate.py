@@ -7,11 +7,12 @@ import torch
 
 from core.bundle import load_bundle_config
 from core.cli import parse
-from core.config import require
 from core.errors import run_command
+from core.metrics.inception import find_inception
 from core.runs import find_model
 from data_pipeline.importers.report import track
 from deploy.evaluation import PairEvaluator
+from deploy.portrait_evaluation import evaluate_portraits
 from deploy.report import HTML, Report, check_output, show_report, write_report
 
 
@@ -23,10 +24,12 @@ class Command:
     """A prepared dataset."""
     model: str = ""
     """The model bundle; left out: that of the newest run."""
-    split: str = "test"
-    """The part of the dataset: train, val or test."""
+    split: str = ""
+    """The part of the dataset: train, val or test; left out: test for pairs, train for portraits from noise."""
     out: Path = Path("eval")
     """Where metrics.json, report.md, report.html and sheet.png go; those of an earlier evaluation are replaced."""
+    inception: str = ""
+    """For portraits, FID and its kin: the file of Inception's weights, or "download"; left out: the user's cache."""
 
 
 def main() -> None:
@@ -34,9 +37,8 @@ def main() -> None:
     command = parse(Command)
     check_output(command.out)
     model = find_model(command.model)
-    task = load_bundle_config(model).task
-    require(task == "pix2pix", f"{model}: no evaluation of task {task}, give a bundle of task pix2pix")
-    report = evaluate_pairs(model, command)
+    pairs = load_bundle_config(model).task == "pix2pix"
+    report = evaluate_pairs(model, command) if pairs else evaluate_noise(model, command)
     write_report(command.out, report)
     show_report(report)
     print(f"look at {command.out / HTML}")
@@ -45,9 +47,15 @@ def main() -> None:
 def evaluate_pairs(model: Path, command: Command) -> Report:
     """A pix2pix bundle on every pair of a split."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    evaluator = PairEvaluator(model, command.data, command.split, device)
+    evaluator = PairEvaluator(model, command.data, command.split or "test", device)
     records = evaluator.records
     return evaluator.report([evaluator.judge(record) for record in track(records, len(records), "evaluating")])
+
+
+def evaluate_noise(model: Path, command: Command) -> Report:
+    """A DCGAN bundle against the portraits of a split."""
+    weights = find_inception(command.inception)
+    return evaluate_portraits(model, command.data, command.split or "train", weights, track)
 
 
 if __name__ == "__main__":

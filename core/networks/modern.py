@@ -27,7 +27,7 @@ def channels_by_side(width: int, image_size: int) -> list[int]:
 
 
 class ModernGenerator(nn.Module):
-    """Noise in, portrait out: a linear layer to 4x4, then residual doublings by nearest neighbour and 3x3 convolution.
+    """Noise in, portrait out: a linear layer to 4x4, then residual doublings: nearest neighbour and 3x3 convolution.
 
     Skip-layer excitation (Liu et al. 2021, section 3.1): small maps gate the channels of maps that are 8 times as wide,
     which gives gradients a short way back to the latent.
@@ -66,7 +66,8 @@ class Doubling(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Enlarge."""
-        skip = F.interpolate(self.skip(x), scale_factor=2.0, mode="nearest")  # 1x1: the same before as after
+        # The short way is smooth: by nearest neighbour, squares of the smallest maps stay visible for long.
+        skip = F.interpolate(self.skip(x), scale_factor=2.0, mode="bilinear")
         x = F.interpolate(F.leaky_relu(x, SLOPE), scale_factor=2.0, mode="nearest")
         return skip + pixel_norm(self.conv(x))
 

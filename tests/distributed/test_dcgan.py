@@ -76,7 +76,7 @@ def test_stopped_and_resumed_equals_straight(
 def test_two_workers_with_half_the_batch_have_the_gradients_of_one(
     make_spec: Callable[..., RunSpec], first_gradients: Callable[..., dict[str, torch.Tensor]]
 ) -> None:
-    """Latents and DiffAugment are drawn by image, the penalty is a mean over images. To 1e-4 of the largest gradient."""
+    """Latents and DiffAugment are drawn by image, penalties are means over images. To 1e-4 of the largest gradient."""
     changes: dict[str, Any] = {
         "epochs": 1,
         "penalty_interval": 1,
