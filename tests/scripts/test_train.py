@@ -18,7 +18,7 @@ from core.errors import UserError
 SCRIPT = Path(__file__).parents[2] / "scripts" / "train.py"
 TINY = [
     *("--image-size", "64", "--epochs", "2", "--precision", "fp32", "--cpus-per-worker", "1", "--launcher", "local"),
-    *("--generator.width", "4", "--generator.styles", "0", "--discriminator.width", "4"),
+    *("--batch-size", "1", "--generator.width", "4", "--generator.styles", "0", "--discriminator.width", "4"),
 ]
 
 
