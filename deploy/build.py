@@ -58,10 +58,10 @@ def build(model: Path, out: Path, options: BuildOptions, report: Callable[[str],
     config = load_bundle_config(model)
     batch = BatchProfile(*options.batch)
     backend, precision = resolve(options)
-    if out.exists():
-        raise UserError(f"{out} exists: give another --out, or remove it to build again")
     target = make_target(backend, options)
     target.check(precision)
+    if out.exists():
+        raise UserError(f"{out} exists: give another --out, or remove it to build again")
     signature = bundle_signature(config)
     work = Work(
         directory=out.with_name(f".{out.name}.new"),
