@@ -92,10 +92,10 @@ class PairEvaluator:
     def report(self, cases: Sequence[Case]) -> Report:
         """Mean figures over all cases and over each style's, each case's own, and the best and the worst as a sheet."""
         by_style = {
-            name: [case for case in cases if case.record.style == number]
+            name: members
             for number, name in enumerate(self.dataset.styles)
+            if (members := [case for case in cases if case.record.style == number])
         }
-        groups = [("all", cases), *((name, members) for name, members in by_style.items() if members)]
         facts: dict[str, str | int] = {
             "model": str(self.model),
             "model_sha256": bundle_hash(self.model),
@@ -108,13 +108,13 @@ class PairEvaluator:
         }
         figures = {
             "scores": _as_json(cases),
-            "styles": {name: _as_json(members) for name, members in by_style.items() if members},
+            "styles": {name: _as_json(members) for name, members in by_style.items()},
             "cases": {case.record.id: asdict(case.scores[GENERATOR]) for case in cases},
         }
         return Report(
             title=f"Evaluation of {self.model} on {self.dataset.name}, {self.split}",
             facts=facts,
-            tables=[_table(name, members) for name, members in groups],
+            tables=[_table("all", cases), *(_table(name, members) for name, members in by_style.items())],
             notes=DEFINITIONS,
             sheet=self.sheet(cases),
             sheet_title=f"Best and worst by SSIM of {len(cases)}",
