@@ -2,6 +2,7 @@
 
 from core.images import Uint8Image
 from data_pipeline.portraits.attributes import describe
+from data_pipeline.portraits.lines import trace
 from data_pipeline.portraits.photo import paint_photo
 from data_pipeline.portraits.sketch import draw_sketch
 
@@ -13,5 +14,5 @@ def draw_pair(seed: int, index: int, size: int) -> tuple[Uint8Image, Uint8Image]
 
     The same portrait at every size, and equal arguments give equal bytes.
     """
-    portrait = describe(seed, index)
-    return paint_photo(portrait, size), draw_sketch(portrait, size)
+    lines = trace(describe(seed, index))
+    return paint_photo(lines, size), draw_sketch(lines, size)

@@ -16,9 +16,11 @@ Paint = tuple[int, int, int] | int
 _FRACTION_BITS = 4
 _SIGMAS = 2.5
 """How far a blurred edge reaches, in standard deviations."""
+_LEAST_SIGMA = 1.5
+"""Standard deviation, in pixels of its mask, below which a blur is not computed more coarsely."""
 
 
-def _cover(canvas: Canvas, curves: Curve, side: int, colour: tuple[int, ...], origin: Curve | None = None) -> None:
+def _cover(canvas: Canvas, curves: Curve, side: float, colour: tuple[int, ...], origin: Curve | None = None) -> None:
     """Fill closed curves one after another; OpenCV's fixed point calls a pixel's middle a whole number."""
     scaled = (curves * side - 0.5 - (0.0 if origin is None else origin)) * (1 << _FRACTION_BITS)
     for pixels in np.round(scaled).astype(np.int32, order="C").reshape(-1, *curves.shape[-2:]):
@@ -44,6 +46,8 @@ def stain(
     """
     groups = (curves,) if isinstance(curves, np.ndarray) else curves
     points = np.concatenate([group.reshape(-1, 2) for group in groups])
+    if len(points) == 0:
+        return
     side = len(canvas)
     margin = _SIGMAS * blur * side + 2.0
     low = np.clip(np.floor(points.min(axis=0) * side - margin), 0, side).astype(int)
@@ -51,11 +55,16 @@ def stain(
     if np.any(high <= low):
         return
     region = canvas[low[1] : high[1], low[0] : high[0]]
-    mask = np.zeros(region.shape[:2], dtype=np.uint8)
+    grain = max(1, int(blur * side / _LEAST_SIGMA))  # side of the mask's pixels: one that is much blurred may be coarse
+    width, height = -(-(high - low) // grain)
+    mask = np.zeros((height, width), dtype=np.uint8)
     for group in groups:
-        _cover(mask, group, side, (255,), low)
+        _cover(mask, group, side / grain, (255,), low / grain)
     if blur > 0.0:
-        cv2.GaussianBlur(mask, (0, 0), blur * side, dst=mask, borderType=cv2.BORDER_REPLICATE)
+        cv2.GaussianBlur(mask, (0, 0), blur * side / grain, dst=mask, borderType=cv2.BORDER_REPLICATE)
+    if grain > 1:
+        grown = cv2.resize(mask, (width * grain, height * grain), interpolation=cv2.INTER_LINEAR)
+        mask = grown[: region.shape[0], : region.shape[1]].astype(np.uint8, copy=False)
     if within is not None:
         inside = np.zeros_like(mask)
         _cover(inside, within, side, (255,), low)

@@ -27,7 +27,7 @@ def smooth(points: Points | Curve, closed: bool = False, steps: int = 6) -> Curv
     powers = (np.arange(steps) / steps)[:, None] ** np.arange(4)
     windows = np.stack([padded[k : len(padded) - 3 + k] for k in range(4)])  # (4, segments, ..., 2)
     curve = np.moveaxis(np.tensordot(powers @ _CATMULL_ROM, windows, 1), 0, 1)  # (segments, steps, ..., 2)
-    curve = curve.reshape(-1, *knots.shape[1:])
+    curve = curve.reshape(len(curve) * steps, *knots.shape[1:])
     return np.moveaxis(curve if closed else np.concatenate((curve, knots[-1:])), 0, -2)
 
 

@@ -100,9 +100,9 @@ def head_outline(portrait: Portrait) -> Points:
     return [*crown, *jaw_line(portrait), *mirrored(jaw_line(portrait))[1:]]
 
 
-def trace_face(portrait: Portrait) -> Face:
+def trace_face(pose: Pose) -> Face:
     """The curves of a face, in image coordinates."""
-    pose = Pose(portrait)
+    portrait = pose.portrait
     dark = -1.0 if portrait.light > 0 else 1.0
     cheek = 0.5 * portrait.head_width
     return Face(
@@ -329,7 +329,8 @@ def _shade_hatching(pose: Pose, dark: float, spacing: float = 0.105) -> Curve:
 def _neck_hatching(pose: Pose, dark: float, count: int = 7) -> Curve:
     """Strokes that follow the round of the neck under the chin."""
     start = np.linspace((0.54, 0.9), (0.54, 1.3), count)
-    middle, end = start + (-0.34, 0.05), np.linspace((-0.4, 0.88), (-0.16, 1.28), count)
+    middle = np.linspace((0.2, 0.95), (0.2, 1.35), count)
+    end = np.linspace((-0.4, 0.88), (-0.16, 1.28), count)
     return smooth(pose.body(np.stack((start, middle, end), axis=1) * (dark, 1.0)))
 
 

@@ -62,15 +62,19 @@ HAIRLINES: dict[str, Points] = {
 }
 """Where the hair meets the face, left ear to right ear; a parted hairline is made by `_parted_line`."""
 
+STRAND_POINTS = 20
+
+NO_STRANDS: Curve = np.empty((0, 2, 2))
+
 
 @dataclass(frozen=True)
 class Hair:
     """Closed masses of hair and the strands on them; `back` lies behind neck and head, `front` before them."""
 
     back: tuple[Curve, ...]
-    back_strands: tuple[Curve, ...]
+    back_strands: Curve
     front: tuple[Curve, ...]
-    strands: tuple[Curve, ...]
+    strands: Curve
     sheen: Curve | None
 
 
@@ -79,7 +83,7 @@ class Beard:
     """Closed masses of beard and the hairs on them."""
 
     masses: tuple[Curve, ...]
-    strands: tuple[Curve, ...]
+    strands: Curve
 
 
 @dataclass(frozen=True)
@@ -89,14 +93,14 @@ class Clothes:
     torso: Curve
     shade: Curve
     collar: tuple[Curve, ...]
-    seams: tuple[Curve, ...]
+    seams: Curve
     folds: Curve
     """On the lit side."""
     hatching: Curve
     """On the dark side."""
 
 
-def _between(first: Curve, second: Curve, share: float) -> Curve:
+def _between(first: Curve, second: Curve, share: npt.NDArray[np.floating] | float) -> Curve:
     return first + (second - first) * share
 
 
@@ -132,23 +136,26 @@ def trace_hair(pose: Pose) -> Hair:
     portrait = pose.portrait
     style = portrait.hair
     if style == "bald":
-        return Hair((), (), (), (), None)
+        return Hair((), NO_STRANDS, (), NO_STRANDS, None)
     volume = {"bun": 0.06, "curly": 0.16 + 0.8 * portrait.hair_volume}.get(style, portrait.hair_volume)
     line = HAIRLINES.get(style) or _parted_line(portrait.parting)
     edge = resample(smooth(pose.face(line)), 72)
     crown = pose.flat(_crown_line(volume, 17 if style == "curly" else 0))
     cap = np.concatenate((crown, edge[::-1]))
-    if style == "curly":
-        strands = _curls(pose, crown, edge)
-    else:
-        strands = _combed(crown, edge, portrait.parting if style in ("parted", "long") else 0.5)
     front: list[Curve] = [cap]
     back: list[Curve] = []
-    back_strands: tuple[Curve, ...] = ()
+    back_strands = NO_STRANDS
+    if style == "curly":
+        strands = _curls(pose, crown, edge)
+        radius = 0.5 * float(np.hypot(*(crown[0] - edge[0])))  # of the lock that rounds off the cut above each ear
+        front += list(disc(_between(crown[[0, -1]], edge[[0, -1]], 0.4)[:, None], 1.1 * radius, 1.2 * radius))
+    else:
+        strands = _combed(crown, edge, portrait.parting if style in ("parted", "long") else 0.5)
     if style == "long":
-        locks = [_lock(pose, side) for side in (-1.0, 1.0)]
-        front += [np.concatenate((outer, inner[::-1])) for outer, inner in locks]
-        strands += tuple(_between(inner, outer, s) for outer, inner in locks for s in (0.12, 0.3, 0.48, 0.66, 0.84))
+        sides = [_lock(pose, side) for side in (-1.0, 1.0)]
+        front += [np.concatenate((outer, inner[::-1])) for outer, inner in sides]
+        hanging = [_between(inner, outer, s) for outer, inner in sides for s in (0.12, 0.3, 0.48, 0.66, 0.84)]
+        strands = np.concatenate((strands, hanging))
         back.append(
             pose.body(
                 smooth([(-0.9, -0.2), (0.9, -0.2), (1.0, portrait.hair_length), (-1.0, portrait.hair_length)], True)
@@ -158,44 +165,42 @@ def trace_hair(pose: Pose) -> Hair:
         knot = pose.flat([(0.12 * np.sign(portrait.light), -1.14)])
         radius = portrait.head_width * (0.3 + portrait.hair_volume)
         back.append(disc(knot, 1.1 * radius, radius, 32))
-        back_strands = tuple(disc(knot, 1.1 * radius * s, radius * s, 32)[4:26] for s in (0.35, 0.6, 0.82))
+        back_strands = np.stack([disc(knot, 1.1 * radius * s, radius * s, 32)[4:26] for s in (0.35, 0.6, 0.82)])
     sheen = resample(_between(edge, crown, 0.55), 72)[14:58]
     return Hair(tuple(back), back_strands, tuple(front), strands, sheen)
 
 
-def _combed(crown: Curve, edge: Curve, parting: float, per_side: int = 11) -> tuple[Curve, ...]:
+def _combed(crown: Curve, edge: Curve, parting: float, per_side: int = 15) -> Curve:
     """Strands that leave the parting and fall to the hairline, nested like the ribs of a fan: none crosses another."""
     last = len(crown) - 1
     root = parting * last
-    strands = []
-    for end in (0.0, float(last)):
-        for k in range(per_side):
-            at = root + (end - root) * (0.16 + 0.82 * (k + 0.5 * (k * GOLDEN % 1.0)) / per_side)
-            share = np.linspace(0.0, 1.0, 14)
-            places = root + (at - root) * share
-            # High over the parting, then down to the hairline; a strand that ends farther out stays above the others.
-            level = (0.05 + 0.87 * (1.0 - share**2))[:, None]
-            low, high = _at(edge, places), _at(crown, places)
-            strands.append(low + (high - low) * level)
-    return tuple(strands)
+    k = np.arange(per_side)
+    spread = (k + 0.2 + 0.6 * (k * GOLDEN % 1.0)) / per_side
+    # How far a strand runs, as a share of the way to the ear: those that would run beyond it end at the hair's side.
+    reach = (spread**0.7 / (1.0 - spread))[:, None]
+    share = np.linspace(0.0, 1.0, STRAND_POINTS) * np.minimum(1.0, 1.0 / reach)
+    places = np.concatenate([root + (end - root) * reach * share for end in (0.0, last)])  # (strands, points)
+    # High over the parting, then down to the hairline; a strand that ends farther out stays above the others.
+    level = np.tile(0.05 + 0.87 * (1.0 - share**2), (2, 1))[..., None]
+    return _between(_at(edge, places), _at(crown, places), level)
 
 
 def _at(curve: Curve, places: npt.NDArray[np.float64]) -> Curve:
     """Points of a curve at fractional indices."""
     index = np.arange(len(curve))
-    return np.stack([np.interp(places, index, curve[:, axis]) for axis in (0, 1)], axis=1)
+    return np.stack([np.interp(places, index, curve[:, axis]) for axis in (0, 1)], axis=-1)
 
 
-def _curls(pose: Pose, crown: Curve, edge: Curve) -> tuple[Curve, ...]:
+def _curls(pose: Pose, crown: Curve, edge: Curve) -> Curve:
     """Three quarters of a ring, again and again, in rows between hairline and crown."""
     radius = 0.085 * pose.portrait.head_width
     rows = []
     for row, share in enumerate((0.14, 0.36, 0.58, 0.8)):
-        centres = resample(_between(edge, crown, share), 15 + 3 * row)
-        rows += [
-            disc(centre, radius * 1.15, radius, 16)[(k + row) % 4 :][:12] for k, centre in enumerate(centres[1:-1])
-        ]
-    return tuple(rows)
+        centres = resample(_between(edge, crown, share), 15 + 3 * row)[1:-1]
+        rings = disc(centres[:, None], radius * 1.15, radius, 16)
+        start = (np.arange(len(rings)) + row) % 4
+        rows.append(rings[np.arange(len(rings))[:, None], start[:, None] + np.arange(12)])
+    return np.concatenate(rows)
 
 
 def _lock(pose: Pose, side: float) -> tuple[Curve, Curve]:
@@ -215,14 +220,14 @@ def _lock(pose: Pose, side: float) -> tuple[Curve, Curve]:
             pose.body([(side * 0.78, 0.75 * length), (side * 0.82, length)]),
         )
     )
-    return resample(smooth(outer), 24), resample(smooth(inner), 24)
+    return resample(smooth(outer), STRAND_POINTS), resample(smooth(inner), STRAND_POINTS)
 
 
 def trace_beard(pose: Pose) -> Beard:
     """The curves of the beard, in image coordinates."""
     kind = pose.portrait.beard
     masses: list[Curve] = []
-    strands: list[Curve] = []
+    strands = NO_STRANDS
     if kind in ("full", "stubble"):
         outline = jaw_line(pose.portrait)[1:]
         rim = [(1.0, 0.12), *[(u * 1.02, v * 1.04) for u, v in outline]]
@@ -230,25 +235,21 @@ def trace_beard(pose: Pose) -> Beard:
         outer = resample(smooth(pose.flat([*rim, *mirrored(rim)[1:]])), 48)
         inner = resample(smooth(pose.face([*edge, *mirrored(edge)[1:]], 0.03)), 48)
         masses.append(np.concatenate((outer, inner[::-1])))
-        strands += [
-            resample(
-                np.stack(
-                    (_between(inner[k], outer[k], 0.15 + 0.25 * (k * GOLDEN % 1)), _between(inner[k], outer[k], 0.97))
-                ),
-                6,
-            )
-            for k in range(1, 47)
-        ]
+        start = 0.15 + 0.25 * (np.arange(48) * GOLDEN % 1.0)[:, None]
+        strands = np.stack((_between(inner, outer, start), _between(inner, outer, 0.97)), axis=1)[1:-1]
     if kind in ("moustache", "goatee"):
         half: Points = [(0.0, 0.5), (0.2, 0.48), (0.36, 0.56), (0.42, 0.66), (0.3, 0.62), (0.12, 0.59)]
         masses.append(smooth(pose.face([*half, *mirrored(half)[:-1]], 0.1), closed=True))
-        strands += [smooth(pose.face([(0.3 * u, 0.5), (u * 0.9, 0.62)], 0.1)) for u in np.linspace(-0.4, 0.4, 9)]
+        places = np.linspace(-0.4, 0.4, 9)
+        strands = pose.face(np.array([[(0.3 * u, 0.5), (0.9 * u, 0.62)] for u in places]), 0.1)
     if kind == "goatee":
         masses.append(
             smooth(pose.face([(-0.26, 0.8), (0.0, 0.76), (0.26, 0.8), (0.24, 0.98), (0.0, 1.05), (-0.24, 0.98)]), True)
         )
-        strands += [smooth(pose.face([(u, MOUTH_LINE + 0.16), (0.8 * u, 1.03)])) for u in np.linspace(-0.22, 0.22, 7)]
-    return Beard(tuple(masses), tuple(strands))
+        places = np.linspace(-0.22, 0.22, 7)
+        chin = pose.face(np.array([[(u, MOUTH_LINE + 0.16), (0.8 * u, 1.03)] for u in places]))
+        strands = np.concatenate((strands, chin))
+    return Beard(tuple(masses), smooth(strands))
 
 
 NECKLINES: dict[str, Points] = {
@@ -271,21 +272,17 @@ def trace_clothes(pose: Pose) -> Clothes:
     shoulder = smooth([half[0], (1.15, 1.4), (1.75, 1.62), (2.1, 2.0), (2.25, 3.0)])
     torso = np.concatenate((shoulder[::-1], neckline, shoulder * (-1.0, 1.0)))
     collar: list[Curve] = []
-    seams: list[Curve] = []
+    seams = NO_STRANDS
     if kind in ("crew", "vee"):
         collar.append(np.concatenate((neckline, (neckline + np.array((0.0, 0.11)))[::-1])))
     elif kind == "turtle":
         hem = smooth([(-0.72, 1.32), (-0.4, 1.46), (0.0, 1.5), (0.4, 1.46), (0.72, 1.32)])
         collar.append(np.concatenate((neckline, hem)))
-        seams += [
-            resample(np.stack((neckline[k], hem[-1 - round(k * (len(hem) - 1) / (len(neckline) - 1))])), 4)
-            for k in range(3, len(neckline) - 2, 3)
-        ]
+        seams = np.stack((resample(neckline, 15), resample(hem[::-1], 15)), axis=1)[1:-1]
     else:
         flap: Points = [(0.6, 1.1), (0.05, 1.7), (0.32, 2.0), (0.62, 1.66), (0.88, 1.4)]
         collar += [np.array(flap), np.array(flap) * (-1.0, 1.0)]
-        seams += [np.array([(0.0, 1.74), (0.02, 2.1), (0.03, 2.8)])]
-    dark = -1.0 if pose.portrait.light > 0 else 1.0
+        seams = np.array([[(0.0, 1.74), (0.03, 2.8)]])
     side = np.array((-1.0 if pose.portrait.light > 0 else 1.0, 1.0))  # turns the dark side's points to their place
     folds = np.array([[(-x, y), (-x - 0.1, y + 0.3), (-x - 0.04, y + 0.75)] for x, y in FOLDS])
     hatching = np.array([[(x, 1.32), (x - 0.22, 2.1), (x - 0.48, 2.9)] for x in np.arange(1.1, 2.7, 0.14)])
@@ -295,7 +292,7 @@ def trace_clothes(pose: Pose) -> Clothes:
         torso=to_image(torso),
         shade=to_image(shade * side),
         collar=tuple(to_image(part) for part in collar),
-        seams=tuple(to_image(seam) for seam in seams),
+        seams=smooth(to_image(seams)),
         folds=smooth(to_image(folds * side)),
         hatching=smooth(to_image(hatching * side)),
     )

@@ -9,9 +9,10 @@ import numpy.typing as npt
 from core.images import Uint8Image
 from data_pipeline.portraits.attributes import Colour, Portrait
 from data_pipeline.portraits.brush import Canvas, fill, stain
-from data_pipeline.portraits.curves import Curve, Pose, closed, ribbon
-from data_pipeline.portraits.geometry import Eye, Face, Nose, trace_face
-from data_pipeline.portraits.hair import Beard, Clothes, Hair, trace_beard, trace_clothes, trace_hair
+from data_pipeline.portraits.curves import Curve, closed, ribbon
+from data_pipeline.portraits.geometry import Eye, Face, Nose
+from data_pipeline.portraits.hair import Beard, Clothes, Hair
+from data_pipeline.portraits.lines import Lines
 
 LEAST_WORK_SIDE = 256
 """Smaller pictures are painted at a multiple of their size and averaged down."""
@@ -34,28 +35,26 @@ def mixed(first: Colour, second: Colour, share: float) -> Colour:
     return red, green, blue
 
 
-def paint_photo(portrait: Portrait, size: int) -> Uint8Image:
+def paint_photo(lines: Lines, size: int) -> Uint8Image:
     """The portrait as a (size, size, 3) uint8 RGB photo."""
-    pose, face = Pose(portrait), trace_face(portrait)
-    hair, beard, clothes = trace_hair(pose), trace_beard(pose), trace_clothes(pose)
+    portrait, face, hair, clothes = lines.portrait, lines.face, lines.hair, lines.clothes
     side = size * math.ceil(LEAST_WORK_SIDE / size)
 
     canvas = _backdrop(portrait, side)
-    light = np.ones((side, side, 3), dtype=np.float32)
     _paint_hair(canvas, portrait, hair.back, hair.back_strands, 0.72)
     _paint_body(canvas, portrait, face, clothes)
-    _cast(light, _body_light(portrait), [*hair.back, face.neck, clothes.torso, *clothes.collar])
+    _cast(canvas, _body_light(portrait), [*hair.back, face.neck, clothes.torso, *clothes.collar])
     _paint_head(canvas, portrait, face)
     for eye in face.eyes:
         _paint_eye(canvas, portrait, eye)
     _paint_nose(canvas, portrait, face.nose)
-    _paint_beard(canvas, portrait, beard)
+    _paint_beard(canvas, portrait, lines.beard)
     _paint_mouth(canvas, portrait, face)
     _paint_hair(canvas, portrait, hair.front, hair.strands, 1.0)
     _paint_sheen(canvas, portrait, hair)
-    _cast(light, _head_light(portrait), [*face.ears, face.head, *hair.front])
+    _cast(canvas, _head_light(portrait), [*face.ears, face.head, *hair.front])
     _paint_spectacles(canvas, face)
-    return _expose(canvas, light, portrait, size)
+    return _expose(canvas, portrait, size)
 
 
 def _backdrop(portrait: Portrait, side: int) -> Canvas:
@@ -65,8 +64,8 @@ def _backdrop(portrait: Portrait, side: int) -> Canvas:
     share = np.clip(0.75 * (1.0 - near) + 0.35 * y, 0.0, 1.0)[:, :, None]
     wall = np.array(portrait.backdrop[0]) * (1.0 - share) + np.array(portrait.backdrop[1]) * share
     patch = np.exp(-(((x - 0.5 + 0.4 * portrait.light) / 0.22) ** 2) - ((y - 0.35 - 2.0 * portrait.tilt) / 0.3) ** 2)
-    wall = np.clip(wall + 22.0 * patch[:, :, None], 0.0, 255.0).astype(np.float32)
-    image: Canvas = np.round(cv2.resize(wall, (side, side), interpolation=cv2.INTER_LINEAR)).astype(np.uint8)
+    wall = np.clip(wall + 22.0 * patch[:, :, None], 0.0, 255.0)
+    image: Canvas = cv2.resize(np.round(wall).astype(np.uint8), (side, side), interpolation=cv2.INTER_LINEAR)
     return image
 
 
@@ -101,25 +100,26 @@ def _body_light(portrait: Portrait) -> npt.NDArray[np.float32]:
     return _lambert(np.stack((u, np.zeros_like(u), np.sqrt(1.0 - u**2)), axis=-1), portrait)
 
 
-def _cast(light: npt.NDArray[np.float32], cast: npt.NDArray[np.float32], shapes: list[Curve]) -> None:
-    """Light these shapes by the coarse map `cast`."""
-    side = len(light)
+def _cast(canvas: Canvas, light: npt.NDArray[np.float32], shapes: list[Curve]) -> None:
+    """Light what is painted inside these shapes by the coarse map `light`."""
+    side = len(canvas)
     mask = np.zeros((side, side), dtype=np.uint8)
     for shape in shapes:
         fill(mask, shape, 255)
-    share = (mask * np.float32(1.0 / 255.0))[:, :, None]
-    light += (cv2.resize(cast, (side, side), interpolation=cv2.INTER_LINEAR) - light) * share
+    lit = cv2.multiply(canvas, cv2.resize(light, (side, side), interpolation=cv2.INTER_LINEAR), dtype=cv2.CV_8U)
+    share = mask * np.float32(1.0 / 255.0)
+    canvas[...] = cv2.blendLinear(canvas, lit, 1.0 - share, share)
 
 
 def _paint_hair(
-    canvas: Canvas, portrait: Portrait, masses: tuple[Curve, ...], strands: tuple[Curve, ...], brightness: float
+    canvas: Canvas, portrait: Portrait, masses: tuple[Curve, ...], strands: Curve, brightness: float
 ) -> None:
     colour = mixed(BLACK, portrait.hair_colour, brightness)
     for mass in masses:
         fill(canvas, mass, colour)
-    for k, strand in enumerate(strands):
-        paint = mixed(colour, WHITE, 0.2) if k % 3 == 0 else mixed(colour, BLACK, 0.55)
-        stain(canvas, ribbon(strand, 0.006), paint, 0.7)
+    strokes = ribbon(strands, 0.006)
+    stain(canvas, (strokes[1::3], strokes[2::3]), mixed(colour, BLACK, 0.55), 0.7)
+    stain(canvas, strokes[::3], mixed(colour, WHITE, 0.2), 0.7)
 
 
 def _paint_sheen(canvas: Canvas, portrait: Portrait, hair: Hair) -> None:
@@ -144,8 +144,7 @@ def _paint_body(canvas: Canvas, portrait: Portrait, face: Face, clothes: Clothes
         stain(canvas, part, mixed(cloth, BLACK, 0.7), 0.6, 0.006)
         fill(canvas, part, trim)
         stain(canvas, ribbon(closed(part), 0.004, 0.0), mixed(trim, BLACK, 0.5), 0.6)
-    for seam in clothes.seams:
-        stain(canvas, ribbon(seam, 0.005), mixed(cloth, BLACK, 0.6), 0.7)
+    stain(canvas, ribbon(clothes.seams, 0.005), mixed(cloth, BLACK, 0.6), 0.7)
 
 
 def _paint_head(canvas: Canvas, portrait: Portrait, face: Face) -> None:
@@ -196,11 +195,11 @@ def _paint_nose(canvas: Canvas, portrait: Portrait, nose: Nose) -> None:
 def _paint_beard(canvas: Canvas, portrait: Portrait, beard: Beard) -> None:
     colour = mixed(BLACK, portrait.hair_colour, 0.85)
     stubble = portrait.beard == "stubble"
-    for mass in beard.masses:
-        stain(canvas, mass, colour, 0.3 if stubble else 0.88, 0.01 if stubble else 0.005)
-    for k, strand in enumerate(beard.strands):
-        paint = mixed(colour, WHITE, 0.18) if k % 2 else mixed(colour, BLACK, 0.5)
-        stain(canvas, ribbon(strand, 0.005), paint, 0.12 if stubble else 0.6)
+    if beard.masses:
+        stain(canvas, beard.masses, colour, 0.3 if stubble else 0.88, 0.01 if stubble else 0.005)
+    strokes, opacity = ribbon(beard.strands, 0.005), 0.12 if stubble else 0.6
+    stain(canvas, strokes[::2], mixed(colour, BLACK, 0.5), opacity)
+    stain(canvas, strokes[1::2], mixed(colour, WHITE, 0.18), opacity)
 
 
 def _paint_mouth(canvas: Canvas, portrait: Portrait, face: Face) -> None:
@@ -232,12 +231,12 @@ def _paint_spectacles(canvas: Canvas, face: Face) -> None:
         stain(canvas, ribbon(bar, 0.009, 0.0), (28, 26, 30), 0.95)
 
 
-def _expose(canvas: Canvas, light: npt.NDArray[np.float32], portrait: Portrait, size: int) -> Uint8Image:
-    """Light the painted colours, blur as a lens does, average down to `size` and add the sensor's noise."""
-    image = cv2.GaussianBlur(canvas * light, (0, 0), LENS_BLUR * len(canvas))
+def _expose(canvas: Canvas, portrait: Portrait, size: int) -> Uint8Image:
+    """Blur as a lens does, average down to `size` and add the sensor's noise."""
+    image = cv2.GaussianBlur(canvas, (0, 0), LENS_BLUR * len(canvas))
     if len(canvas) != size:
         image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
     key = np.array([portrait.seed, portrait.index], dtype=np.uint64)
     rng = np.random.Generator(np.random.Philox(key=key).jumped())  # apart from the draws of the attributes
-    noisy = image + np.float32(NOISE) * rng.standard_normal((size, size, 1), dtype=np.float32)
-    return np.round(np.clip(noisy, 0.0, 255.0)).astype(np.uint8)
+    noise = np.float32(NOISE) * rng.standard_normal((size, size), dtype=np.float32)
+    return cv2.add(image, cv2.merge([noise] * 3), dtype=cv2.CV_8U).astype(np.uint8, copy=False)

@@ -9,12 +9,13 @@ import numpy as np
 from core.images import Uint8Image
 from data_pipeline.portraits.attributes import Portrait
 from data_pipeline.portraits.brush import Canvas, fill, stain
-from data_pipeline.portraits.curves import Curve, Pose, closed, ribbon
-from data_pipeline.portraits.geometry import Eye, Face, trace_face
-from data_pipeline.portraits.hair import Beard, Clothes, trace_beard, trace_clothes, trace_hair
+from data_pipeline.portraits.curves import Curve, closed, ribbon
+from data_pipeline.portraits.geometry import Eye, Face
+from data_pipeline.portraits.hair import Beard, Clothes
+from data_pipeline.portraits.lines import Lines
 
-LEAST_WORK_SIDE = 512
-"""Smaller sketches are drawn at a multiple of their size and averaged down."""
+LEAST_WORK_SIDE = 256
+"""Sketches are drawn at twice their size, smaller ones at a higher multiple, and averaged down."""
 PAPER = 251
 PAPER_TINT = (1.0, 0.995, 0.975)
 
@@ -38,26 +39,24 @@ PENCILS = (
 )
 
 
-def draw_sketch(portrait: Portrait, size: int) -> Uint8Image:
+def draw_sketch(lines: Lines, size: int) -> Uint8Image:
     """The portrait as a (size, size, 3) uint8 pencil drawing, nearly grey."""
-    pose, face = Pose(portrait), trace_face(portrait)
+    portrait, face, hair = lines.portrait, lines.face, lines.hair
     pencil = PENCILS[portrait.style]
-    hair, beard, clothes = trace_hair(pose), trace_beard(pose), trace_clothes(pose)
-    side = size * math.ceil(LEAST_WORK_SIDE / size)
+    side = size * max(2, math.ceil(LEAST_WORK_SIDE / size))
 
     paper = np.full((side, side), PAPER, dtype=np.uint8)
     _draw_hair(paper, portrait, pencil, hair.back, hair.back_strands)
-    _draw_body(paper, portrait, pencil, face, clothes)
+    _draw_body(paper, portrait, pencil, face, lines.clothes)
     _draw_head(paper, pencil, face)
     for eye in face.eyes:
         _draw_eye(paper, portrait, pencil, eye)
     _draw_nose(paper, pencil, face)
-    _draw_beard(paper, portrait, pencil, beard)
+    _draw_beard(paper, portrait, pencil, lines.beard)
     _draw_mouth(paper, portrait, pencil, face)
     _draw_hair(paper, portrait, pencil, hair.front, hair.strands)
     _draw_spectacles(paper, pencil, face)
-    if side != size:
-        paper = cv2.resize(paper, (size, size), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+    paper = cv2.resize(paper, (size, size), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
     return np.round(paper[:, :, None] * np.array(PAPER_TINT, dtype=np.float32)).astype(np.uint8)
 
 
@@ -68,7 +67,7 @@ def _darkness(portrait: Portrait) -> float:
 
 
 def _stroke(paper: Canvas, pencil: Pencil, curve: Curve, weight: float = 1.0, opacity: float = 0.9) -> None:
-    """One pencil line, thinner towards its ends; `weight` is relative to the pencil's width."""
+    """Pencil lines, thinner towards their ends; `weight` is relative to the pencil's width."""
     stain(paper, ribbon(curve, pencil.width * weight), pencil.grey, opacity)
 
 
@@ -89,9 +88,7 @@ def _hatch(paper: Canvas, pencil: Pencil, lines: Curve, within: Curve) -> None:
         stain(paper, ribbon(lines, 0.8 * pencil.width), pencil.grey, pencil.hatching, within=within)
 
 
-def _draw_hair(
-    paper: Canvas, portrait: Portrait, pencil: Pencil, masses: tuple[Curve, ...], strands: tuple[Curve, ...]
-) -> None:
+def _draw_hair(paper: Canvas, portrait: Portrait, pencil: Pencil, masses: tuple[Curve, ...], strands: Curve) -> None:
     if not masses:
         return
     dark = _darkness(portrait)
@@ -100,9 +97,8 @@ def _draw_hair(
     for mass in masses:  # over the inner halves of the lines, and those where two masses meet
         fill(paper, mass, PAPER)
     stain(paper, masses, pencil.grey, dark * (0.1 + pencil.smudge), 0.003)
-    for k, strand in enumerate(strands):
-        if pencil.hatching > 0.0 or k % 2 == 0:
-            _stroke(paper, pencil, strand, 0.7 + 0.5 * dark, 0.35 + 0.5 * dark)
+    drawn = strands if pencil.hatching > 0.0 else strands[::2]
+    _stroke(paper, pencil, drawn, 0.7 + 0.5 * dark, 0.35 + 0.5 * dark)
 
 
 def _draw_body(paper: Canvas, portrait: Portrait, pencil: Pencil, face: Face, clothes: Clothes) -> None:
@@ -120,8 +116,7 @@ def _draw_body(paper: Canvas, portrait: Portrait, pencil: Pencil, face: Face, cl
     for part in clothes.collar:
         fill(paper, part, PAPER)
         _outline(paper, pencil, part, 0.9)
-    for seam in clothes.seams:
-        _stroke(paper, pencil, seam, 0.8, 0.7)
+    _stroke(paper, pencil, clothes.seams, 0.8, 0.7)
 
 
 def _draw_head(paper: Canvas, pencil: Pencil, face: Face) -> None:
@@ -165,10 +160,9 @@ def _draw_nose(paper: Canvas, pencil: Pencil, face: Face) -> None:
 
 def _draw_beard(paper: Canvas, portrait: Portrait, pencil: Pencil, beard: Beard) -> None:
     dark = _darkness(portrait) * (0.4 if portrait.beard == "stubble" else 1.0)
-    for mass in beard.masses:
-        stain(paper, mass, pencil.grey, dark * (0.15 + pencil.smudge), 0.006)
-    for strand in beard.strands:
-        _stroke(paper, pencil, strand, 0.6 + 0.4 * dark, 0.25 + 0.6 * dark)
+    if beard.masses:
+        stain(paper, beard.masses, pencil.grey, dark * (0.15 + pencil.smudge), 0.006)
+    _stroke(paper, pencil, beard.strands, 0.6 + 0.4 * dark, 0.25 + 0.6 * dark)
 
 
 def _draw_mouth(paper: Canvas, portrait: Portrait, pencil: Pencil, face: Face) -> None:
