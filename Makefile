@@ -1,6 +1,8 @@
 # The two commands of a fresh clone are `make demo` and `make test`; both install first.
 
 PYTHON ?= python3
+# Threads that wait for each other sleep instead of spinning: several times faster where other programs run too.
+export OMP_WAIT_POLICY ?= PASSIVE
 VENV := .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PIP_OPTIONS ?=
@@ -15,8 +17,20 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(PIP_OPTIONS) --editable '.[test,dev]'
 	touch $@
 
+# The same commands as in the README, on portraits that the model has not seen; a second time goes on from the first.
 demo: install
-	$(BIN)/python scripts/demo.py
+	$(BIN)/python scripts/train.py --run demo/run
+	$(BIN)/python scripts/prepare_data.py synthetic --count 24 --seed 1 --size 143 --test-fraction 0.5 --out demo/portraits
+	$(BIN)/python scripts/evaluate.py --model demo/run/model --data demo/portraits --out demo/evaluation
+	$(BIN)/python scripts/translate.py demo/portraits/photo --model demo/run/model --style soft --compare --out demo/sketches
+	test -d demo/engine || $(BIN)/python deploy/trt/build_engine.py --model demo/run/model --data demo/portraits --out demo/engine
+	$(BIN)/python benchmarks/infer.py --model demo/run/model --engine demo/engine --batch 1 8 --quick --out demo/results
+	@echo
+	@echo "Made in demo/: run/samples (photo, sketch, truth by epoch), evaluation/report.html, sketches/sheets (before and after),"
+	@echo "run/model (the generator), engine (compiled, compared with it), results (how fast both are)."
+	@echo "Next, on your own photos:  $(BIN)/python scripts/translate.py YOUR_PHOTOS --model demo/run/model --style soft"
+	@echo "Watch the training:        $(BIN)/tensorboard --logdir demo/run"
+	@echo "Train on real pairs:       see README.md"
 
 test: install
 	$(BIN)/python -m pytest
