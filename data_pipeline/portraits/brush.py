@@ -70,4 +70,4 @@ def stain(
         _cover(inside, within, side, (255,), low)
         cv2.multiply(mask, inside, dst=mask, scale=1.0 / 255.0)
     share = mask * np.float32(opacity / 255.0)
-    region[...] = cv2.blendLinear(region, np.full(region.shape, paint, dtype=np.uint8), 1.0 - share, share)
+    cv2.blendLinear(region, np.full(region.shape, paint, dtype=np.uint8), 1.0 - share, share, dst=region)

@@ -1,5 +1,7 @@
 """The lines of a portrait's face: both the photo and the sketch are painted from these curves.
 
+What the face has twice is a bundle of two curves, the left first.
+
 Head units: u from -1 (the image's left side of the head) to 1, v from -1 (crown) to 1 (chin).
 """
 
@@ -8,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_pipeline.portraits.attributes import Portrait
-from data_pipeline.portraits.curves import Curve, Points, Pose, disc, resample, smooth
+from data_pipeline.portraits.curves import Curve, Points, Pose, disc, smooth
 
 EYE_LINE = 0.03
 MOUTH_LINE = 0.64
@@ -16,8 +18,8 @@ EAR_TOP, EAR_BOTTOM = -0.1, 0.42
 
 
 @dataclass(frozen=True)
-class Eye:
-    """One eye with its brow; curves run from the inner corner to the outer."""
+class Eyes:
+    """Both eyes with their brows; curves run from the inner corner to the outer."""
 
     ball: Curve
     upper_lid: Curve
@@ -39,8 +41,8 @@ class Nose:
     ridge: Curve
     under: Curve
     tip: Curve
-    nostrils: tuple[Curve, Curve]
-    wings: tuple[Curve, Curve]
+    nostrils: Curve
+    wings: Curve
 
 
 @dataclass(frozen=True)
@@ -52,15 +54,15 @@ class Mouth:
     line: Curve
     teeth: Curve | None
     chin_shadow: Curve
-    creases: tuple[Curve, Curve]
+    creases: Curve
 
 
 @dataclass(frozen=True)
 class Spectacles:
     """Glasses: two closed rims, the bridge and the visible bars to the ears."""
 
-    rims: tuple[Curve, Curve]
-    bars: tuple[Curve, ...]
+    rims: Curve
+    bars: Curve
 
 
 @dataclass(frozen=True)
@@ -68,14 +70,14 @@ class Face:
     """All that is not hair or clothes."""
 
     head: Curve
-    ears: tuple[Curve, Curve]
-    ear_folds: tuple[Curve, Curve]
+    ears: Curve
+    ear_folds: Curve
     neck: Curve
     neck_shadow: Curve
-    eyes: tuple[Eye, Eye]
+    eyes: Eyes
     nose: Nose
     mouth: Mouth
-    cheeks: tuple[Curve, Curve]
+    cheeks: Curve
     forehead: Curve
     shade: Curve
     """The part of the face that the light does not reach."""
@@ -94,6 +96,11 @@ def mirrored(points: Points) -> Points:
     return [(-u, v) for u, v in reversed(points)]
 
 
+def _both(points: Points | Curve) -> Curve:
+    """(2, n, 2): points on the right side of the face, mirrored and as they are."""
+    return np.array(points) * [[[-1.0, 1.0]], [[1.0, 1.0]]]
+
+
 def head_outline(portrait: Portrait) -> Points:
     """The whole head, clockwise from the left temple."""
     crown: Points = [(-0.93, -0.44), (-0.66, -0.82), (0.0, -1.0), (0.66, -0.82), (0.93, -0.44)]
@@ -107,17 +114,14 @@ def trace_face(pose: Pose) -> Face:
     cheek = 0.5 * portrait.head_width
     return Face(
         head=smooth(pose.flat(head_outline(portrait)), closed=True),
-        ears=(_ear(pose, -1.0), _ear(pose, 1.0)),
-        ear_folds=(_ear_fold(pose, -1.0), _ear_fold(pose, 1.0)),
+        ears=_ears(pose),
+        ear_folds=_ear_folds(pose),
         neck=_neck(pose),
         neck_shadow=_neck_shadow(pose, dark),
-        eyes=(_eye(pose, -1.0), _eye(pose, 1.0)),
+        eyes=_eyes(pose),
         nose=_nose(pose, dark),
         mouth=_mouth(pose),
-        cheeks=(
-            disc(pose.face([(-0.56, 0.34)]), 0.52 * cheek, 0.4 * cheek),
-            disc(pose.face([(0.56, 0.34)]), 0.52 * cheek, 0.4 * cheek),
-        ),
+        cheeks=disc(pose.face(_both([(0.56, 0.34)])), 0.52 * cheek, 0.4 * cheek),
         forehead=disc(pose.face([(-0.25 * dark, -0.45)]), 0.7 * cheek, 0.45 * cheek),
         shade=_shade(pose, dark),
         shade_hatching=_shade_hatching(pose, dark),
@@ -126,21 +130,22 @@ def trace_face(pose: Pose) -> Face:
     )
 
 
-def _ear(pose: Pose, side: float) -> Curve:
-    tall = EAR_BOTTOM - EAR_TOP
+def _ears(pose: Pose) -> Curve:
     points = [(0.93, 0.0), (1.07, -0.02), (1.16, 0.18), (1.13, 0.5), (1.05, 0.86), (0.98, 1.0), (0.92, 0.8)]
-    return smooth(_turned_ear(pose, [(side * u, EAR_TOP + v * tall) for u, v in points]), closed=True)
+    return smooth(_turned_ears(pose, points), closed=True)
 
 
-def _ear_fold(pose: Pose, side: float) -> Curve:
+def _ear_folds(pose: Pose) -> Curve:
+    return smooth(_turned_ears(pose, [(1.0, 0.16), (1.08, 0.16), (1.1, 0.36), (1.05, 0.58), (1.0, 0.7)]))
+
+
+def _turned_ears(pose: Pose, points: Points) -> Curve:
+    """Points of the right ear, v from 0 at its top to 1, and of the left.
+
+    Ears lie behind the middle of the head, so a turn hides the one and shows more of the other.
+    """
     tall = EAR_BOTTOM - EAR_TOP
-    points = [(1.0, 0.16), (1.08, 0.16), (1.1, 0.36), (1.05, 0.58), (1.0, 0.7)]
-    return smooth(_turned_ear(pose, [(side * u, EAR_TOP + v * tall) for u, v in points]))
-
-
-def _turned_ear(pose: Pose, points: Points) -> Curve:
-    """Ears lie behind the middle of the head, so a turn hides the one and shows more of the other."""
-    return pose.flat([(u - 0.22 * pose.portrait.turn, v) for u, v in points])
+    return pose.flat(_both([(u, EAR_TOP + v * tall) for u, v in points]) - (0.22 * pose.portrait.turn, 0.0))
 
 
 def _neck(pose: Pose) -> Curve:
@@ -158,23 +163,24 @@ def _neck_shadow(pose: Pose, dark: float) -> Curve:
     )
 
 
-def _eye(pose: Pose, side: float) -> Eye:
+def _eyes(pose: Pose) -> Eyes:
     portrait = pose.portrait
     spacing, half = portrait.eye_spacing, portrait.eye_width
     rise = portrait.eye_open * (1.0 - 0.18 * max(0.0, portrait.smile))
 
     def at(points: Points, lift: float = 0.0) -> Curve:
-        return pose.face([(side * (spacing + u * half), EYE_LINE + v) for u, v in points], lift)
+        return pose.face(_both([(spacing + u * half, EYE_LINE + v) for u, v in points]), lift)
 
     upper = smooth(at([(-1.0, 0.02), (-0.5, -0.75 * rise), (0.05, -rise), (0.6, -0.66 * rise), (1.0, -0.005)]))
     lower = smooth(at([(-1.0, 0.02), (-0.4, 0.5 * rise), (0.3, 0.55 * rise), (1.0, -0.005)]))
     brow_v = -portrait.brow_height - 0.04 * abs(portrait.smile)
     slant, weight = portrait.brow_slant, portrait.brow_weight
-    iris_at = at([(0.42 * side * portrait.gaze[0], -0.22 * rise + 0.3 * rise * portrait.gaze[1])])
+    looking = (0.42 * half * portrait.gaze[0], rise * (0.3 * portrait.gaze[1] - 0.22))
+    iris_at = pose.face(_both([(spacing, EYE_LINE)]) + looking)
     iris_radius = 0.44 * half * portrait.head_width
     glint_at = np.array((0.35 * np.sign(portrait.light), -0.4))
-    return Eye(
-        ball=np.concatenate((upper, lower[::-1])),
+    return Eyes(
+        ball=np.concatenate((upper, lower[:, ::-1]), axis=1),
         upper_lid=upper,
         lower_lid=lower,
         crease=smooth(at([(-0.8, -0.7 * rise), (-0.1, -1.55 * rise), (0.6, -1.2 * rise), (1.0, -0.5 * rise)])),
@@ -203,22 +209,10 @@ def _eye(pose: Pose, side: float) -> Eye:
 def _nose(pose: Pose, dark: float) -> Nose:
     wide, base = pose.portrait.nose_width, pose.portrait.nose_length
 
-    def at(points: Points, lift: float) -> Curve:
-        return pose.face([(u * wide, v) for u, v in points], lift)
+    def at(points: Points | Curve, lift: float) -> Curve:
+        return pose.face(np.array(points) * (wide, 1.0), lift)
 
-    def wing(side: float) -> Curve:
-        return smooth(
-            at(
-                [
-                    (0.72 * side, base - 0.15),
-                    (1.05 * side, base - 0.07),
-                    (0.98 * side, base),
-                    (0.7 * side, base + 0.01),
-                ],
-                0.1,
-            )
-        )
-
+    wing: Points = [(0.72, base - 0.15), (1.05, base - 0.07), (0.98, base), (0.7, base + 0.01)]
     bridge_points: Points = [(1.1 * dark, -0.12), (0.55 * dark, 0.02), (0.5 * dark, 0.16), (0.72 * dark, base - 0.15)]
     bridge = smooth(np.concatenate((at(bridge_points[:1], 0.04), at(bridge_points[1:], 0.12))))
     middle = smooth(
@@ -245,11 +239,8 @@ def _nose(pose: Pose, dark: float) -> Nose:
                 (at([(-0.42, base - 0.005)], 0.14), at([(0.0, base + 0.04)], 0.22), at([(0.42, base - 0.005)], 0.14))
             )
         ),
-        nostrils=(
-            disc(at([(-0.52, base + 0.004)], 0.14), 1.35 * radius, 0.8 * radius, 12),
-            disc(at([(0.52, base + 0.004)], 0.14), 1.35 * radius, 0.8 * radius, 12),
-        ),
-        wings=(wing(-1.0), wing(1.0)),
+        nostrils=disc(at(_both([(0.52, base + 0.004)]), 0.14), 1.35 * radius, 0.8 * radius, 12),
+        wings=smooth(at(_both(wing), 0.1)),
     )
 
 
@@ -293,13 +284,13 @@ def _mouth(pose: Pose) -> Mouth:
             ),
             True,
         ),
-        creases=(_smile_crease(pose, -1.0), _smile_crease(pose, 1.0)),
+        creases=_smile_creases(pose),
     )
 
 
-def _smile_crease(pose: Pose, side: float) -> Curve:
+def _smile_creases(pose: Pose) -> Curve:
     reach = pose.portrait.mouth_width + 0.12
-    return smooth(pose.face([(0.3 * side, 0.36), (reach * 0.94 * side, 0.47), (reach * 1.05 * side, 0.6)], 0.04))
+    return smooth(pose.face(_both([(0.3, 0.36), (reach * 0.94, 0.47), (reach * 1.05, 0.6)]), 0.04))
 
 
 def _shade(pose: Pose, dark: float) -> Curve:
@@ -342,15 +333,9 @@ def _spectacles(pose: Pose) -> Spectacles:
     radius = (0.285, 0.2) if portrait.glasses == "round" else (0.3, 0.16)
     centre = portrait.eye_spacing + 0.015
 
-    def rim(side: float) -> Curve:
-        return pose.face(
-            np.stack((side * centre + radius[0] * across, EYE_LINE + 0.02 + radius[1] * down), axis=1), 0.14
-        )
-
+    rim = np.stack((centre + radius[0] * across, EYE_LINE + 0.02 + radius[1] * down), axis=1)
     inner, outer = centre - radius[0], centre + radius[0]
     nose_bar = smooth(pose.face([(-inner, 0.0), (-0.4 * inner, -0.035), (0.4 * inner, -0.035), (inner, 0.0)], 0.18))
-    ear_bars = tuple(
-        resample(np.concatenate((pose.face([(side * outer, 0.0)], 0.14), _turned_ear(pose, [(side * 1.0, -0.02)]))), 8)
-        for side in (-1.0, 1.0)
-    )
-    return Spectacles(rims=(rim(-1.0), rim(1.0)), bars=(nose_bar, *ear_bars))
+    hinges, ears = pose.face(_both([(outer, 0.0)]), 0.14), _turned_ears(pose, [(1.0, 0.15)])
+    ear_bars = np.linspace(hinges[:, 0], ears[:, 0], len(nose_bar), axis=1)
+    return Spectacles(rims=pose.face(_both(rim), 0.14), bars=np.concatenate((nose_bar[None], ear_bars)))

@@ -10,7 +10,7 @@ from core.images import Uint8Image
 from data_pipeline.portraits.attributes import Colour, Portrait
 from data_pipeline.portraits.brush import Canvas, fill, stain
 from data_pipeline.portraits.curves import Curve, closed, ribbon
-from data_pipeline.portraits.geometry import Eye, Face, Nose
+from data_pipeline.portraits.geometry import Eyes, Face, Nose
 from data_pipeline.portraits.hair import Beard, Clothes, Hair
 from data_pipeline.portraits.lines import Lines
 
@@ -45,14 +45,13 @@ def paint_photo(lines: Lines, size: int) -> Uint8Image:
     _paint_body(canvas, portrait, face, clothes)
     _cast(canvas, _body_light(portrait), [*hair.back, face.neck, clothes.torso, *clothes.collar])
     _paint_head(canvas, portrait, face)
-    for eye in face.eyes:
-        _paint_eye(canvas, portrait, eye)
+    _paint_eyes(canvas, portrait, face.eyes)
     _paint_nose(canvas, portrait, face.nose)
     _paint_beard(canvas, portrait, lines.beard)
     _paint_mouth(canvas, portrait, face)
     _paint_hair(canvas, portrait, hair.front, hair.strands, 1.0)
     _paint_sheen(canvas, portrait, hair)
-    _cast(canvas, _head_light(portrait), [*face.ears, face.head, *hair.front])
+    _cast(canvas, _head_light(portrait), [face.ears, face.head, *hair.front])
     _paint_spectacles(canvas, face)
     return _expose(canvas, portrait, size)
 
@@ -150,34 +149,32 @@ def _paint_body(canvas: Canvas, portrait: Portrait, face: Face, clothes: Clothes
 def _paint_head(canvas: Canvas, portrait: Portrait, face: Face) -> None:
     skin = portrait.skin
     shadow, flush = mixed(skin, (60, 24, 20), 0.5), mixed(skin, (214, 70, 60), 0.5)
-    for ear, fold in zip(face.ears, face.ear_folds, strict=True):
-        fill(canvas, ear, mixed(skin, flush, 0.35))
-        stain(canvas, ribbon(fold, 0.012), shadow, 0.7, 0.002)
+    fill(canvas, face.ears, mixed(skin, flush, 0.35))
+    stain(canvas, ribbon(face.ear_folds, 0.012), shadow, 0.7, 0.002)
     fill(canvas, face.head, skin)
     stain(canvas, face.shade, shadow, 0.5, 0.02, within=face.head)
-    for cheek in face.cheeks:
-        stain(canvas, cheek, flush, 0.3, 0.016)
+    stain(canvas, face.cheeks, flush, 0.3, 0.016)
     stain(canvas, face.forehead, mixed(skin, WHITE, 0.75), 0.32, 0.022)
 
 
-def _paint_eye(canvas: Canvas, portrait: Portrait, eye: Eye) -> None:
+def _paint_eyes(canvas: Canvas, portrait: Portrait, eyes: Eyes) -> None:
     skin = portrait.skin
     shadow = mixed(skin, (60, 24, 20), 0.5)
-    stain(canvas, eye.socket, shadow, 0.42, 0.011)
-    stain(canvas, ribbon(eye.crease, 0.006), shadow, 0.7, 0.0015)
-    _paint_eyeball(canvas, portrait, eye)
-    stain(canvas, ribbon(eye.upper_lid, 0.0085, 0.6), BLACK, 0.85)
-    stain(canvas, ribbon(eye.lower_lid, 0.004), mixed(shadow, BLACK, 0.3), 0.7)
-    stain(canvas, eye.brow, mixed(BLACK, portrait.hair_colour, 0.75), 0.85, 0.0015)
+    stain(canvas, eyes.socket, shadow, 0.42, 0.011)
+    stain(canvas, ribbon(eyes.crease, 0.006), shadow, 0.7, 0.0015)
+    _paint_eyeballs(canvas, portrait, eyes)
+    stain(canvas, ribbon(eyes.upper_lid, 0.0085, 0.6), BLACK, 0.85)
+    stain(canvas, ribbon(eyes.lower_lid, 0.004), mixed(shadow, BLACK, 0.3), 0.7)
+    stain(canvas, eyes.brow, mixed(BLACK, portrait.hair_colour, 0.75), 0.85, 0.0015)
 
 
-def _paint_eyeball(canvas: Canvas, portrait: Portrait, eye: Eye) -> None:
-    fill(canvas, eye.ball, (232, 226, 220))
-    stain(canvas, eye.iris, mixed(portrait.eye_colour, BLACK, 0.45), 1.0, within=eye.ball)
-    stain(canvas, eye.iris, portrait.eye_colour, 0.8, 0.003, within=eye.ball)
-    stain(canvas, eye.pupil, BLACK, 1.0, within=eye.ball)
-    stain(canvas, ribbon(eye.upper_lid, 0.016), BLACK, 0.5, 0.003, within=eye.ball)
-    stain(canvas, eye.glint, WHITE, 1.0, within=eye.ball)
+def _paint_eyeballs(canvas: Canvas, portrait: Portrait, eyes: Eyes) -> None:
+    fill(canvas, eyes.ball, (232, 226, 220))
+    stain(canvas, eyes.iris, mixed(portrait.eye_colour, BLACK, 0.45), 1.0, within=eyes.ball)
+    stain(canvas, eyes.iris, portrait.eye_colour, 0.8, 0.003, within=eyes.ball)
+    stain(canvas, eyes.pupil, BLACK, 1.0, within=eyes.ball)
+    stain(canvas, ribbon(eyes.upper_lid, 0.016), BLACK, 0.5, 0.003, within=eyes.ball)
+    stain(canvas, eyes.glint, WHITE, 1.0, within=eyes.ball)
 
 
 def _paint_nose(canvas: Canvas, portrait: Portrait, nose: Nose) -> None:
@@ -185,10 +182,8 @@ def _paint_nose(canvas: Canvas, portrait: Portrait, nose: Nose) -> None:
     shadow = mixed(skin, (60, 24, 20), 0.5)
     stain(canvas, nose.flank, shadow, 0.42, 0.006)
     stain(canvas, nose.under, shadow, 0.65, 0.006)
-    for wing in nose.wings:
-        stain(canvas, ribbon(wing, 0.008), shadow, 0.7, 0.002)
-    for nostril in nose.nostrils:
-        stain(canvas, nostril, mixed(shadow, BLACK, 0.6), 0.85, 0.0015)
+    stain(canvas, ribbon(nose.wings, 0.008), shadow, 0.7, 0.002)
+    stain(canvas, nose.nostrils, mixed(shadow, BLACK, 0.6), 0.85, 0.0015)
     stain(canvas, ribbon(nose.ridge, 0.012), mixed(skin, WHITE, 0.8), 0.5, 0.005)
 
 
@@ -205,8 +200,7 @@ def _paint_beard(canvas: Canvas, portrait: Portrait, beard: Beard) -> None:
 def _paint_mouth(canvas: Canvas, portrait: Portrait, face: Face) -> None:
     mouth, skin = face.mouth, portrait.skin
     shadow, lips = mixed(skin, (60, 24, 20), 0.5), mixed(skin, (170, 50, 56), 0.5)
-    for crease in mouth.creases:
-        stain(canvas, ribbon(crease, 0.01), shadow, 0.25 + 0.4 * max(0.0, portrait.smile), 0.004)
+    stain(canvas, ribbon(mouth.creases, 0.01), shadow, 0.25 + 0.4 * max(0.0, portrait.smile), 0.004)
     if portrait.beard != "full":
         stain(canvas, mouth.chin_shadow, shadow, 0.25, 0.008)
     if mouth.teeth is not None:
@@ -222,13 +216,12 @@ def _paint_mouth(canvas: Canvas, portrait: Portrait, face: Face) -> None:
 def _paint_spectacles(canvas: Canvas, face: Face) -> None:
     if face.spectacles is None:
         return
-    for rim in face.spectacles.rims:
-        stain(canvas, rim, (214, 226, 236), 0.13)
-        stain(canvas, ribbon(closed(rim) + np.array((0.0, 0.008)), 0.008, 0.0), (60, 24, 20), 0.3, 0.003)
-        stain(canvas, ribbon(closed(rim), 0.009, 0.0), (28, 26, 30), 0.95)
-        stain(canvas, ribbon(rim[18:26] + np.array((0.006, 0.008)), 0.007), WHITE, 0.4, 0.002)
-    for bar in face.spectacles.bars:
-        stain(canvas, ribbon(bar, 0.009, 0.0), (28, 26, 30), 0.95)
+    rims, bars = face.spectacles.rims, face.spectacles.bars
+    frame = (ribbon(closed(rims), 0.009, 0.0), ribbon(bars, 0.009, 0.0))
+    stain(canvas, rims, (214, 226, 236), 0.13)
+    stain(canvas, frame[0] + np.array((0.0, 0.008)), (60, 24, 20), 0.3, 0.003)
+    stain(canvas, frame, (28, 26, 30), 0.95)
+    stain(canvas, ribbon(rims[:, 18:26] + np.array((0.006, 0.008)), 0.007), WHITE, 0.4, 0.002)
 
 
 def _expose(canvas: Canvas, portrait: Portrait, size: int) -> Uint8Image:

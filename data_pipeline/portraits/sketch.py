@@ -10,7 +10,7 @@ from core.images import Uint8Image
 from data_pipeline.portraits.attributes import Portrait
 from data_pipeline.portraits.brush import Canvas, fill, stain
 from data_pipeline.portraits.curves import Curve, closed, ribbon
-from data_pipeline.portraits.geometry import Eye, Face
+from data_pipeline.portraits.geometry import Eyes, Face
 from data_pipeline.portraits.hair import Beard, Clothes
 from data_pipeline.portraits.lines import Lines
 
@@ -49,8 +49,7 @@ def draw_sketch(lines: Lines, size: int) -> Uint8Image:
     _draw_hair(paper, portrait, pencil, hair.back, hair.back_strands)
     _draw_body(paper, portrait, pencil, face, lines.clothes)
     _draw_head(paper, pencil, face)
-    for eye in face.eyes:
-        _draw_eye(paper, portrait, pencil, eye)
+    _draw_eyes(paper, portrait, pencil, face.eyes)
     _draw_nose(paper, pencil, face)
     _draw_beard(paper, portrait, pencil, lines.beard)
     _draw_mouth(paper, portrait, pencil, face)
@@ -120,31 +119,30 @@ def _draw_body(paper: Canvas, portrait: Portrait, pencil: Pencil, face: Face, cl
 
 
 def _draw_head(paper: Canvas, pencil: Pencil, face: Face) -> None:
-    for ear, fold in zip(face.ears, face.ear_folds, strict=True):
-        fill(paper, ear, PAPER)
-        _outline(paper, pencil, ear, 0.9)
-        _stroke(paper, pencil, fold, 0.9, 0.7)
+    fill(paper, face.ears, PAPER)
+    _outline(paper, pencil, face.ears, 0.9)
+    _stroke(paper, pencil, face.ear_folds, 0.9, 0.7)
     fill(paper, face.head, PAPER)
     _smudge(paper, pencil, face.shade, 0.6, 0.018, within=face.head)
     _hatch(paper, pencil, face.shade_hatching, within=face.head)
     _outline(paper, pencil, face.head, 1.1)
 
 
-def _draw_eye(paper: Canvas, portrait: Portrait, pencil: Pencil, eye: Eye) -> None:
-    _smudge(paper, pencil, eye.socket, 0.4, 0.01)
-    _draw_eyeball(paper, pencil, eye)
-    _stroke(paper, pencil, eye.upper_lid, 1.6, 1.0)
-    _stroke(paper, pencil, eye.lower_lid, 0.8, 0.8)
-    _stroke(paper, pencil, eye.crease, 0.7, 0.6)
-    stain(paper, eye.brow, pencil.grey, 0.45 + 0.45 * _darkness(portrait), 0.0012)
+def _draw_eyes(paper: Canvas, portrait: Portrait, pencil: Pencil, eyes: Eyes) -> None:
+    _smudge(paper, pencil, eyes.socket, 0.4, 0.01)
+    _draw_eyeballs(paper, pencil, eyes)
+    _stroke(paper, pencil, eyes.upper_lid, 1.6, 1.0)
+    _stroke(paper, pencil, eyes.lower_lid, 0.8, 0.8)
+    _stroke(paper, pencil, eyes.crease, 0.7, 0.6)
+    stain(paper, eyes.brow, pencil.grey, 0.45 + 0.45 * _darkness(portrait), 0.0012)
 
 
-def _draw_eyeball(paper: Canvas, pencil: Pencil, eye: Eye) -> None:
-    fill(paper, eye.ball, PAPER)
-    stain(paper, eye.iris, pencil.grey, 0.55, within=eye.ball)
-    stain(paper, ribbon(closed(eye.iris), 0.7 * pencil.width, 0.0), pencil.grey, 0.9, within=eye.ball)
-    stain(paper, eye.pupil, pencil.grey // 2, 1.0, within=eye.ball)
-    stain(paper, eye.glint, PAPER, 1.0, within=eye.ball)
+def _draw_eyeballs(paper: Canvas, pencil: Pencil, eyes: Eyes) -> None:
+    fill(paper, eyes.ball, PAPER)
+    stain(paper, eyes.iris, pencil.grey, 0.55, within=eyes.ball)
+    stain(paper, ribbon(closed(eyes.iris), 0.7 * pencil.width, 0.0), pencil.grey, 0.9, within=eyes.ball)
+    stain(paper, eyes.pupil, pencil.grey // 2, 1.0, within=eyes.ball)
+    stain(paper, eyes.glint, PAPER, 1.0, within=eyes.ball)
 
 
 def _draw_nose(paper: Canvas, pencil: Pencil, face: Face) -> None:
@@ -153,9 +151,8 @@ def _draw_nose(paper: Canvas, pencil: Pencil, face: Face) -> None:
     _smudge(paper, pencil, nose.under, 0.6, 0.005)
     _stroke(paper, pencil, nose.bridge, 0.8, 0.6)
     _stroke(paper, pencil, nose.tip, 1.0, 0.8)
-    for wing, nostril in zip(nose.wings, nose.nostrils, strict=True):
-        _stroke(paper, pencil, wing)
-        stain(paper, nostril, pencil.grey, 0.85)
+    _stroke(paper, pencil, nose.wings)
+    stain(paper, nose.nostrils, pencil.grey, 0.85)
 
 
 def _draw_beard(paper: Canvas, portrait: Portrait, pencil: Pencil, beard: Beard) -> None:
@@ -167,8 +164,7 @@ def _draw_beard(paper: Canvas, portrait: Portrait, pencil: Pencil, beard: Beard)
 
 def _draw_mouth(paper: Canvas, portrait: Portrait, pencil: Pencil, face: Face) -> None:
     mouth = face.mouth
-    for crease in mouth.creases:
-        _stroke(paper, pencil, crease, 0.8, 0.25 + 0.45 * max(0.0, portrait.smile))
+    _stroke(paper, pencil, mouth.creases, 0.8, 0.25 + 0.45 * max(0.0, portrait.smile))
     _smudge(paper, pencil, mouth.chin_shadow, 0.25, 0.007)
     if mouth.teeth is not None:
         fill(paper, mouth.teeth, PAPER)
@@ -182,7 +178,5 @@ def _draw_mouth(paper: Canvas, portrait: Portrait, pencil: Pencil, face: Face) -
 def _draw_spectacles(paper: Canvas, pencil: Pencil, face: Face) -> None:
     if face.spectacles is None:
         return
-    for rim in face.spectacles.rims:
-        _outline(paper, pencil, rim, 1.5, 1.0)
-    for bar in face.spectacles.bars:
-        _stroke(paper, pencil, bar, 1.3, 1.0)
+    _outline(paper, pencil, face.spectacles.rims, 1.5, 1.0)
+    _stroke(paper, pencil, face.spectacles.bars, 1.3, 1.0)
