@@ -98,7 +98,7 @@ def evaluate_portraits(
         facts=facts,
         tables=[_table(f"{count} samples against {count} portraits", scores)],
         notes=DEFINITIONS + (NO_INCEPTION if inception is None else INCEPTION_DEFINITIONS),
-        sheet=_sheet(samples[:SHOWN], photos),
+        sheet=neighbour_sheet(samples[:SHOWN], photos, count=1),
         sheet_title="Samples beside the nearest portraits of the data",
         metrics={**facts, "scores": {name: asdict(score) for name, score in scores.items()}},
     )
@@ -141,7 +141,10 @@ def _table(title: str, scores: Mapping[str, PortraitScores]) -> Table:
     return Table(title, columns, rows)
 
 
-def _sheet(samples: Tensor, photos: Tensor) -> Uint8Image:
-    found = nearest_pictures(samples, photos)
-    columns = {"sample": list(to_uint8(samples)), "nearest": list(to_uint8(photos[found.number[:, 0]]))}
+def neighbour_sheet(samples: Tensor, photos: Tensor, count: int) -> Uint8Image:
+    """Each of (N, 3, S, S) samples beside the `count` photos (M, 3, S, S) that are nearest to it."""
+    found = nearest_pictures(samples, photos, count)
+    columns = {"sample": list(to_uint8(samples))}
+    for place in range(count):
+        columns[f"nearest {place + 1}"] = list(to_uint8(photos[found.number[:, place]]))
     return comparison_sheet(columns, [f"distance {distance:.3f}" for distance in found.distance[:, 0].tolist()])

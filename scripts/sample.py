@@ -7,17 +7,19 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from core.bundle import load_bundle_config, load_generator
 from core.cli import parse
 from core.errors import UserError, run_command
-from core.images import Uint8Image, from_uint8, to_uint8
+from core.images import Uint8Image, from_uint8
 from core.metrics.neighbours import nearest_pictures, own_distance
 from core.runs import find_model
 from core.sampling import draw_latents, draw_styles, generate, generator_config, tour
-from core.sheets import comparison_sheet, save_png, tiles
+from core.sheets import save_png, tiles
 from data_pipeline.index import load_dataset
 from data_pipeline.reference import read_photos
+from deploy.portrait_evaluation import neighbour_sheet
 
 FRAMES_PER_LEG, FRAME_MS = 16, 60
 NEIGHBOURS, COMPARED = 3, 16
@@ -60,7 +62,7 @@ def main() -> None:
     generator = load_generator(model)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
-    def draw(latents: torch.Tensor, styles: torch.Tensor) -> list[Uint8Image]:
+    def draw(latents: Tensor, styles: Tensor) -> list[Uint8Image]:
         return [
             picture for batch in generate(generator, latents, styles, options.batch_size, device) for picture in batch
         ]
@@ -78,22 +80,16 @@ def main() -> None:
         file = options.out / "interpolation.gif"
         frames[0].save(file, save_all=True, append_images=frames[1:], duration=FRAME_MS, loop=0)
     if options.data is not None:
-        compare(pictures[:COMPARED], options.data, options.out)
+        compare(from_uint8(np.stack(pictures[:COMPARED])), options.data, options.out)
     print(f"{len(pictures)} portraits in {options.out}, all of them in {options.out / 'grid.png'}")
 
 
-def compare(pictures: list[Uint8Image], data: Path, out: Path) -> None:
+def compare(samples: Tensor, data: Path, out: Path) -> None:
     """Write samples beside their nearest training pictures, and say whether they look learned by heart."""
     dataset = load_dataset(data)
-    samples = from_uint8(np.stack(pictures))
     photos = read_photos(dataset.root, dataset.split("train"), samples.shape[-1])
-    found = nearest_pictures(samples, photos, NEIGHBOURS)
-    columns = {"sample": pictures}
-    for place in range(NEIGHBOURS):
-        columns[f"nearest {place + 1}"] = list(to_uint8(photos[found.number[:, place]]))
-    captions = [f"distance {distance:.3f}" for distance in found.distance[:, 0].tolist()]
-    save_png(out / "nearest.png", comparison_sheet(columns, captions))
-    ours, theirs = float(found.distance[:, 0].median()), float(own_distance(photos).median())
+    save_png(out / "nearest.png", neighbour_sheet(samples, photos, NEIGHBOURS))
+    ours, theirs = (float(part.median()) for part in (nearest_pictures(samples, photos).distance, own_distance(photos)))
     print(f"median distance to the nearest training picture: samples {ours:.3f}, training pictures {theirs:.3f};")
     print(f"samples much nearer than that are copies: look at {out / 'nearest.png'}")
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,18 @@ def test_a_lost_line_or_a_double_id_is_noticed(data: Path) -> None:
     (data / "train.jsonl").write_text("".join([*lines[:-1], lines[0]]))
     with pytest.raises(UserError, match="occurs twice"):
         load_dataset(data)
+
+
+def test_classes_come_from_styles_or_from_an_attribute_of_every_image(tiny_data: Path) -> None:
+    dataset = load_dataset(tiny_data)
+    assert dataset.classified_by("style") is dataset
+    rows = tuple(replace(row, attributes={"hat": i % 2, "name": i}) for i, row in enumerate(dataset.split("train")))
+    dataset = replace(dataset, splits={"train": rows, "val": (), "test": ()})
+    classified = dataset.classified_by("hat")
+    assert classified.styles == ("hat 0", "hat 1")
+    assert [row.style for row in classified.split("train")] == [i % 2 for i in range(len(rows))]
+    with pytest.raises(UserError, match=r"condition beauty: .* for every image \(allowed: style, hat, name\)"):
+        dataset.classified_by("beauty")
+    alone = replace(dataset, splits={"train": rows[:1], "val": (), "test": ()})
+    with pytest.raises(UserError, match="condition hat: has 1 values in .*, must be 2 to 64"):
+        alone.classified_by("hat")

@@ -1,0 +1,57 @@
+"""Samples against a dataset: figures with and without Inception, each under its own name."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import deploy.portrait_evaluation
+from core.bundle import BundleConfig, build_generator, save_bundle
+from core.config import DCGANGeneratorConfig
+from core.networks.init import init_weights
+from deploy.portrait_evaluation import evaluate_portraits
+
+
+def track(things: Iterable[Any], total: int, what: str) -> Iterable[Any]:
+    return things
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    config = BundleConfig("dcgan", 64, "stretch", (), DCGANGeneratorConfig(latent=8, width=4))
+    generator = build_generator(config)
+    init_weights(generator, 0, std=None)
+    save_bundle(tmp_path / "model", generator, config)
+    return tmp_path / "model"
+
+
+class Colours(nn.Module):
+    """Stands in for Inception, whose weights are not at hand: mean and deviation of each channel."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x.mean(dim=(2, 3)), x.std(dim=(2, 3))], dim=1)
+
+
+def test_without_weights_no_number_bears_inceptions_names(model: Path, tiny_data: Path) -> None:
+    report = evaluate_portraits(model, tiny_data, "train", None, track)
+    scores = report.metrics["scores"]
+    assert {scores["generator"][name] for name in ("fid", "kid", "precision", "recall")} == {None}
+    assert not {"FID", "KID"} & set(report.tables[0].columns)
+    assert "No FID, KID, precision or recall: they need Inception's weights" in report.notes
+    assert scores["data, mirrored"]["diversity"] == pytest.approx(1.0)
+    for side, distance in scores["generator"]["swd"].items():
+        assert distance > 2 * scores["data, mirrored"]["swd"][side]
+
+
+def test_with_weights_they_do(model: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(deploy.portrait_evaluation, "load_inception", lambda path: Colours())
+    report = evaluate_portraits(model, tiny_data, "train", tmp_path / "weights", track)
+    generator, mirrored = report.metrics["scores"]["generator"], report.metrics["scores"]["data, mirrored"]
+    assert report.tables[0].columns[-4:] == ["FID", "KID", "precision", "recall"]
+    assert mirrored["fid"] == pytest.approx(0.0, abs=1e-3)
+    assert generator["fid"] > 10 * abs(mirrored["fid"])
+    assert (mirrored["precision"], mirrored["recall"]) == (1.0, 1.0)
+    assert generator["precision"] < 0.5

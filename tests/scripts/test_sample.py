@@ -1,0 +1,73 @@
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from core.bundle import BundleConfig, build_generator, save_bundle
+from core.config import DCGANGeneratorConfig, UNetConfig
+from core.errors import UserError
+from core.networks.init import init_weights
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+Sample = Callable[..., None]
+
+
+@pytest.fixture
+def sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sample:
+    """Run the script in a directory with one trained model, runs/tiny/model."""
+    config = BundleConfig("dcgan", 64, "stretch", (), DCGANGeneratorConfig(latent=8, width=4))
+    generator = build_generator(config)
+    init_weights(generator, 0, std=None)
+    save_bundle(tmp_path / "runs" / "tiny" / "model", generator, config)
+    monkeypatch.syspath_prepend(SCRIPTS)
+    main = importlib.import_module("sample").main
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> None:
+        monkeypatch.setattr("sys.argv", ["sample.py", *map(str, arguments)])
+        main()
+
+    return run
+
+
+def contents(out: str) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in Path(out).iterdir()}
+
+
+def test_the_same_seed_gives_the_same_files_whatever_the_batch_size(sample: Sample) -> None:
+    sample("--count", 5, "--out", "a")
+    sample("--count", 5, "--batch-size", 2, "--out", "b")
+    sample("--count", 5, "--seed", 1, "--out", "c")
+    assert sorted(contents("a")) == ["grid.png", *(f"sample_{i:04d}.png" for i in range(5))]
+    assert contents("a") == contents("b")
+    assert not set(contents("a").values()) & set(contents("c").values())
+    with Image.open("a/sample_0000.png") as picture:
+        assert picture.size == (64, 64)
+
+
+def test_the_ways_to_look_at_samples(sample: Sample, tiny_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sample("--count", 3, "--truncation", 0.5, "--interpolate", 2, "--data", tiny_data)
+    with Image.open("out/interpolation.gif") as walk:
+        assert getattr(walk, "n_frames", 1) == 32
+    assert Path("out/nearest.png").is_file()
+    said = capsys.readouterr().out
+    assert "median distance to the nearest training picture: samples" in said
+    assert "3 portraits in out" in said
+
+
+def test_what_cannot_be_drawn_is_said_in_one_line(sample: Sample, tmp_path: Path) -> None:
+    config = BundleConfig("pix2pix", 64, "stretch", (), UNetConfig(width=2, depth=4))
+    torch.manual_seed(0)
+    save_bundle(tmp_path / "other", build_generator(config), config)
+    for arguments, words in (
+        (["--model", "other"], "a pix2pix model draws nothing from noise"),
+        (["--count", 0], "count 0: must be at least 1"),
+        (["--truncation", 0], "truncation 0.0: must be over 0"),
+        (["--style", 1], "trained without --condition"),
+        (["--data", "nowhere"], "nowhere is not a prepared dataset"),
+    ):
+        with pytest.raises(UserError, match=words):
+            sample(*arguments)
