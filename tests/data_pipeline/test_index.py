@@ -81,5 +81,5 @@ def test_classes_come_from_styles_or_from_an_attribute_of_every_image(tiny_data:
     with pytest.raises(UserError, match=r"condition beauty: .* for every image \(allowed: style, hat, name\)"):
         dataset.classified_by("beauty")
     alone = replace(dataset, splits={"train": rows[:1], "val": (), "test": ()})
-    with pytest.raises(UserError, match="condition hat: has 1 values in .*, must be 2 to 64"):
+    with pytest.raises(UserError, match=r"condition hat: has 1 values in .*, must be 2 to 64"):
         alone.classified_by("hat")
