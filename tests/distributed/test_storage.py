@@ -1,0 +1,73 @@
+"""The mirror of a run: committed by its manifests last, never ahead of itself."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from core.checkpoint import list_checkpoints, save_checkpoint
+from core.errors import UserError
+from distributed.storage import Mirror
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    run = tmp_path / "here" / "run"
+    (run / "samples").mkdir(parents=True)
+    (run / "samples" / "epoch_0001.png").write_bytes(b"picture")
+    (run / "config.json").write_text("{}")
+    save_checkpoint(run / "checkpoints", {}, 1, None, keep=2)
+    return run
+
+
+def contents(run: Path) -> dict[str, bytes]:
+    return {path.relative_to(run).as_posix(): path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+
+def test_a_run_comes_back_as_it_was(run: Path, tmp_path: Path) -> None:
+    Mirror(str(tmp_path / "bucket"), run).push()
+    elsewhere = tmp_path / "there" / "run"
+    assert Mirror(str(tmp_path / "bucket"), elsewhere).pull()
+    assert contents(elsewhere) == contents(run)
+    assert not Mirror(str(tmp_path / "bucket"), elsewhere).pull()
+
+
+def test_what_was_pruned_here_is_dropped_there(run: Path, tmp_path: Path) -> None:
+    mirror = Mirror((tmp_path / "bucket").as_uri(), run)
+    mirror.push()
+    for seen in (2, 3):
+        save_checkpoint(run / "checkpoints", {}, seen, None, keep=2)
+        mirror.push()
+    there = tmp_path / "bucket" / "run"
+    assert [checkpoint.seen_images for checkpoint in list_checkpoints(there / "checkpoints")] == [2, 3]
+    assert contents(there) == contents(run)
+
+
+def test_a_checkpoint_is_committed_by_its_manifest_and_one_without_is_not_there(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror = Mirror(str(tmp_path / "bucket"), run)
+    mirror.push()
+    save_checkpoint(run / "checkpoints", {}, 2, None, keep=2)
+    uploaded: list[str] = []
+    upload: Callable[[Path], None] = mirror._upload
+
+    def broken(path: Path) -> None:
+        uploaded.append(path.name)
+        if path.name == "manifest.json":
+            raise OSError("the network is gone")
+        upload(path)
+
+    monkeypatch.setattr(mirror, "_upload", broken)
+    with pytest.raises(OSError, match="network"):
+        mirror.push()
+    assert uploaded == ["state.pt", "manifest.json"]
+    elsewhere = tmp_path / "there" / "run"
+    assert Mirror(str(tmp_path / "bucket"), elsewhere).pull()
+    assert [checkpoint.seen_images for checkpoint in list_checkpoints(elsewhere / "checkpoints")] == [1]
+
+
+@pytest.mark.parametrize("url", ["ftp://host/bucket", "/proc/nowhere"])
+def test_storage_that_cannot_be_written_is_one_line(run: Path, url: str) -> None:
+    with pytest.raises(UserError, match=f"storage {url}: .*: give a path or URL that can be written"):
+        Mirror(url, run)
