@@ -20,6 +20,10 @@ _LEAST_SIGMA = 1.5
 """Standard deviation, in pixels of its mask, below which a blur is not computed more coarsely."""
 
 
+def _channels(paint: Paint) -> tuple[int, ...]:
+    return paint if isinstance(paint, tuple) else (paint,)
+
+
 def _cover(canvas: Canvas, curves: Curve, side: float, colour: tuple[int, ...], origin: Curve | None = None) -> None:
     """Fill closed curves one after another; OpenCV's fixed point calls a pixel's middle a whole number."""
     scaled = (curves * side - 0.5 - (0.0 if origin is None else origin)) * (1 << _FRACTION_BITS)
@@ -29,7 +33,7 @@ def _cover(canvas: Canvas, curves: Curve, side: float, colour: tuple[int, ...], 
 
 def fill(canvas: Canvas, curves: Curve, paint: Paint) -> None:
     """Fill closed curves, antialiased."""
-    _cover(canvas, curves, len(canvas), paint if isinstance(paint, tuple) else (paint,))
+    _cover(canvas, curves, len(canvas), _channels(paint))
 
 
 def stain(
@@ -50,9 +54,9 @@ def stain(
         return
     side = len(canvas)
     margin = _SIGMAS * blur * side + 2.0
-    low = np.clip(np.floor(points.min(axis=0) * side - margin), 0, side).astype(int)
-    high = np.clip(np.ceil(points.max(axis=0) * side + margin), 0, side).astype(int)
-    if np.any(high <= low):
+    low = np.maximum(points.min(axis=0) * side - margin, 0.0).astype(int)
+    high = np.minimum(points.max(axis=0) * side + margin + 1.0, side).astype(int)
+    if (high <= low).any():
         return
     region = canvas[low[1] : high[1], low[0] : high[0]]
     grain = max(1, int(blur * side / _LEAST_SIGMA))  # side of the mask's pixels: one that is much blurred may be coarse
@@ -69,5 +73,7 @@ def stain(
         inside = np.zeros_like(mask)
         _cover(inside, within, side, (255,), low)
         cv2.multiply(mask, inside, dst=mask, scale=1.0 / 255.0)
-    share = mask * np.float32(opacity / 255.0)
-    cv2.blendLinear(region, np.full(region.shape, paint, dtype=np.uint8), 1.0 - share, share, dst=region)
+    share = mask.astype(np.float32)
+    share *= opacity / 255.0
+    solid = cv2.merge([np.full(mask.shape, channel, dtype=np.uint8) for channel in _channels(paint)])
+    cv2.blendLinear(region, solid, 1.0 - share, share, dst=region)

@@ -15,20 +15,23 @@ Points = list[tuple[float, float]]
 
 _CATMULL_ROM = 0.5 * np.array([[0, 2, 0, 0], [-1, 0, 1, 0], [2, -5, 4, -1], [-1, 3, -3, 1]], dtype=np.float64)
 """Rows: coefficients of 1, t, t^2, t^3 of the four neighbours (Catmull and Rom 1974)."""
+_STEPS = 6
+_WEIGHTS = (np.arange(_STEPS) / _STEPS)[:, None] ** np.arange(4) @ _CATMULL_ROM
+"""(steps, 4): shares of the four neighbours at each step."""
 
 
-def smooth(points: Points | Curve, closed: bool = False, steps: int = 6) -> Curve:
-    """A smooth curve through all the points, `steps` pieces between neighbours."""
-    knots = np.moveaxis(np.asarray(points, dtype=np.float64), -2, 0)  # (n, ..., 2)
+def smooth(points: Points | Curve, closed: bool = False) -> Curve:
+    """Smooth curves through all the points, six pieces between neighbours."""
+    knots = np.asarray(points, dtype=np.float64)
+    first, last = knots[..., :1, :], knots[..., -1:, :]
     if closed:
-        padded = np.concatenate((knots[-1:], knots, knots[:2]))
+        padded = np.concatenate((last, knots, knots[..., :2, :]), axis=-2)
     else:
-        padded = np.concatenate((2 * knots[:1] - knots[1:2], knots, 2 * knots[-1:] - knots[-2:-1]))
-    powers = (np.arange(steps) / steps)[:, None] ** np.arange(4)
-    windows = np.stack([padded[k : len(padded) - 3 + k] for k in range(4)])  # (4, segments, ..., 2)
-    curve = np.moveaxis(np.tensordot(powers @ _CATMULL_ROM, windows, 1), 0, 1)  # (segments, steps, ..., 2)
-    curve = curve.reshape(len(curve) * steps, *knots.shape[1:])
-    return np.moveaxis(curve if closed else np.concatenate((curve, knots[-1:])), 0, -2)
+        padded = np.concatenate((2 * first - knots[..., 1:2, :], knots, 2 * last - knots[..., -2:-1, :]), axis=-2)
+    segments = padded.shape[-2] - 3
+    windows = np.stack([padded[..., k : segments + k, :] for k in range(4)], axis=-2)  # (..., segments, 4, 2)
+    curve: Curve = (_WEIGHTS @ windows).reshape(*knots.shape[:-2], segments * _STEPS, 2)
+    return curve if closed else np.concatenate((curve, last), axis=-2)
 
 
 def resample(curve: Curve, count: int) -> Curve:
@@ -71,14 +74,16 @@ class Pose:
     def flat(self, points: Points | Curve) -> Curve:
         """Silhouette points (head units): tilted, but seen alike from every side."""
         portrait = self.portrait
-        x, y = np.moveaxis(np.asarray(points) * (portrait.head_width, portrait.head_height), -1, 0)
+        places = np.asarray(points) * (portrait.head_width, portrait.head_height)
+        x, y = places[..., 0], places[..., 1]
         cos, sin = math.cos(portrait.tilt), math.sin(portrait.tilt)
         return np.stack((portrait.centre[0] + x * cos - y * sin, portrait.centre[1] + x * sin + y * cos), axis=-1)
 
     def face(self, points: Points | Curve, lift: float = 0.0) -> Curve:
         """Points on the face (head units): on an ellipsoid, raised by `lift`, that turns and nods with the head."""
         portrait = self.portrait
-        u, v = np.moveaxis(np.asarray(points), -1, 0)
+        places = np.asarray(points)
+        u, v = places[..., 0], places[..., 1]
         depth = np.sqrt(np.clip(1.0 - u**2 - 0.6 * v**2, 0.0, 1.0)) + lift
         turned_u = u * math.cos(portrait.turn) + depth * math.sin(portrait.turn)
         turned_v = v * math.cos(portrait.nod) + depth * math.sin(portrait.nod)
