@@ -41,6 +41,7 @@ def test_ranges_are_symmetric_and_weights_per_channel(quantised: tuple[nn.Module
         weight = produced[node.input[1]]
         assert weight.op_type == "DequantizeLinear"
         assert values[weight.input[1]].ndim == 1
+        assert np.abs(values[weight.input[0]].astype(int)).max() <= 64  # 7 bits
         assert produced[node.input[0]].op_type == "DequantizeLinear"
         assert node.input[2] not in produced if len(node.input) > 2 else True  # biases stay in fp32
 
