@@ -6,6 +6,7 @@ config.json in the run directory and nobody reads flags after that.
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -307,6 +308,7 @@ class DCGANConfig(TrainConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        require(not self.generator.styles, "generator styles: follow from the data; give --condition, not their number")
         require(self.image_size <= 256, f"image-size {self.image_size}: must be 64, 128 or 256 for DCGAN")
         require(self.r1_weight >= 0.0 and self.r2_weight >= 0.0, "r1-weight and r2-weight must not be negative")
         require(self.penalty_interval >= 1, f"penalty-interval {self.penalty_interval}: must be at least 1")
@@ -355,3 +357,11 @@ class LaunchConfig:
 def to_dict(config: Any) -> dict[str, Any]:
     """A config dataclass as plain JSON values, nested."""
     return dataclasses.asdict(config)
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, with dotted names."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return flat

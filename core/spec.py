@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from core.checkpoint import list_checkpoints
-from core.config import LaunchConfig, TrainConfig, to_dict
+from core.config import LaunchConfig, TrainConfig, flatten, to_dict
 from core.errors import UserError
-from core.stats import flatten
 
 CONFIG = "config.json"
 

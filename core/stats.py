@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from core.config import flatten
 from core.images import Uint8Image
 
 
@@ -89,11 +90,3 @@ def forget_metrics_after(path: Path, seen_images: int) -> None:
     aside = path.with_suffix(".new")
     aside.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
     aside.replace(path)
-
-
-def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, with dotted names."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
-    return flat

@@ -5,14 +5,23 @@ import pytest
 from core.config import (
     AugmentConfig,
     CadenceConfig,
+    DCGANConfig,
+    DCGANDiscriminatorConfig,
+    DCGANGeneratorConfig,
+    DiffAugmentConfig,
     LaunchConfig,
     OptimizerConfig,
     PatchGANConfig,
     Pix2PixConfig,
     UNetConfig,
+    flatten,
 )
 from core.errors import UserError
 from core.presets import PRESETS
+
+
+def frozen(stages: int) -> DCGANDiscriminatorConfig:
+    return DCGANDiscriminatorConfig(frozen_stages=stages)
 
 
 @pytest.mark.parametrize(
@@ -25,6 +34,12 @@ from core.presets import PRESETS
         (lambda: Pix2PixConfig(image_size=64, generator=UNetConfig(depth=8)), "can be halved 6 times at most"),
         (lambda: Pix2PixConfig(augment=AugmentConfig(load_size=100)), "load-size 100 is under image-size 256"),
         (lambda: Pix2PixConfig(epochs=5, optimizer=OptimizerConfig(lr_decay_epochs=6)), "is more than epochs 5"),
+        (lambda: DCGANConfig(image_size=512), "image-size 512: must be 64, 128 or 256 for DCGAN"),
+        (lambda: DCGANConfig(generator=DCGANGeneratorConfig(styles=3)), "follow from the data; give --condition"),
+        (lambda: DCGANConfig(image_size=64, init_from="m", discriminator=frozen(5)), "at image-size 64 it has 4"),
+        (lambda: DCGANConfig(discriminator=frozen(1)), "freezes random weights unless --init-from"),
+        (lambda: DCGANConfig(collapse_fraction=1.0), "collapse-fraction 1.0"),
+        (lambda: DiffAugmentConfig(cutout=1.0), "diff-augment cutout 1.0"),
         (lambda: UNetConfig(dropout=1.0), r"dropout 1.0: must be in \[0, 1\)"),
         (lambda: PatchGANConfig(layers=0), "layers 0: must be 1 to 6"),
         (lambda: OptimizerConfig(lr=0.0), "lr 0.0"),
@@ -64,3 +79,23 @@ def test_presets_are_what_the_paper_and_the_readme_say() -> None:
     assert fast.compile
     assert fast.ema_halflife_images > 0
     assert fast.batch_size > 1
+
+
+def test_portrait_presets_are_what_the_paper_and_the_readme_say() -> None:
+    assert set(PRESETS["dcgan"]) == {"demo", "paper", "modern"}
+    paper, modern = (PRESETS["dcgan"][name].config for name in ("paper", "modern"))
+    assert isinstance(paper, DCGANConfig)
+    assert isinstance(modern, DCGANConfig)
+    assert (paper.generator.architecture, paper.generator.width, paper.generator.latent) == ("paper", 64, 100)
+    assert (paper.optimizer.lr, paper.optimizer.beta1, paper.gan_loss) == (2e-4, 0.5, "bce")
+    assert not paper.diff_augment.active
+    assert paper.r1_weight == paper.ema_halflife_images == 0.0
+    assert modern.diff_augment.active
+    assert modern.r1_weight > 0.0
+    assert modern.ema_halflife_images > 0.0
+    for config in (paper, modern, PRESETS["dcgan"]["demo"].config):
+        assert config.augment.resolved_load_size(config.image_size) == config.image_size  # crops would leak
+
+
+def test_flatten_names_nested_fields_with_dots() -> None:
+    assert flatten({"a": 1, "b": {"c": 2, "d": {"e": 3}}}) == {"a": 1, "b.c": 2, "b.d.e": 3}

@@ -4,7 +4,7 @@ from pathlib import Path
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from core.stats import Accumulator, RunWriter, flatten
+from core.stats import Accumulator, RunWriter
 
 
 def test_accumulator_gives_means_since_the_last_report() -> None:
@@ -46,7 +46,3 @@ def test_a_line_that_a_crash_cut_short_is_dropped(tmp_path: Path) -> None:
         file.write('{"seen_images": 2, "x')
     RunWriter(tmp_path, 5).close()
     assert points(tmp_path) == [(1, 1.0)]
-
-
-def test_flatten_names_nested_fields_with_dots() -> None:
-    assert flatten({"a": 1, "b": {"c": 2, "d": {"e": 3}}}) == {"a": 1, "b.c": 2, "b.d.e": 3}

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from core.checkpoint import load_newest
+from core.config import flatten
 from core.loop import Progress
 from core.spec import RunSpec, claim_run
-from core.stats import flatten
 from distributed.context import WorkerContext
 from distributed.worker import run_worker
 
