@@ -140,7 +140,7 @@ def describe(seed: int, index: int) -> Portrait:
 
     hair = HAIR_STYLES[rng.choice(len(HAIR_STYLES), p=(0.08, 0.2, 0.16, 0.14, 0.18, 0.1, 0.14))]
     beard = BEARDS[rng.choice(len(BEARDS), p=(0.48, 0.16, 0.1, 0.1, 0.16))]
-    head_width = spread(0.18, 0.21)
+    head_width = spread(0.185, 0.215)
     turn = spread(-0.34, 0.34)
     backdrop = BACKDROPS[rng.integers(len(BACKDROPS))]
     brightness = spread(0.55, 0.85)
