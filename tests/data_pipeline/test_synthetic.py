@@ -12,6 +12,8 @@ import pytest
 
 from core.images import Uint8Image
 from data_pipeline.pictures import resize
+from data_pipeline.portraits.brush import stain
+from data_pipeline.portraits.curves import disc, ribbon, smooth
 from data_pipeline.synthetic import describe, draw_pair
 
 COUNT, SIZE = 12, 96
@@ -105,3 +107,20 @@ def test_the_pencils_differ_in_darkness() -> None:
         darkness[describe(0, index).style].append(255.0 - float(grey(draw_pair(0, index, 64)[1]).mean()))
     means = [float(np.mean(darkness[style])) for style in range(3)]
     assert means[0] < means[1] < means[2]
+
+
+def test_a_bundle_is_traced_as_its_curves_are_one_by_one() -> None:
+    bundle = np.random.default_rng(0).uniform(size=(3, 5, 2))
+    np.testing.assert_allclose(smooth(bundle), [smooth(curve) for curve in bundle])
+    np.testing.assert_allclose(smooth(bundle, closed=True), [smooth(curve, closed=True) for curve in bundle])
+    np.testing.assert_allclose(ribbon(bundle, 0.1), [ribbon(curve, 0.1) for curve in bundle])
+
+
+@pytest.mark.parametrize("blur", [0.0, 0.01, 0.05])
+def test_a_stain_stays_within_its_bounds(blur: float) -> None:
+    canvas = np.full((100, 100), 200, dtype=np.uint8)
+    stain(canvas, disc(np.array([[0.5, 0.5]]), 0.3, 0.3), 0, 1.0, blur, within=disc(np.array([[0.3, 0.5]]), 0.2, 0.2))
+    y, x = (np.mgrid[:100, :100] + 0.5) / 100
+    beyond = np.hypot(x - 0.3, y - 0.5) > 0.22
+    assert (canvas[beyond] == 200).all()
+    assert canvas[50, 40] < 10
