@@ -73,6 +73,8 @@ def resolve(task: str, command: Command[TrainConfig]) -> RunSpec:
     config, launch = command.config, command.launch
     data = Path(config.data) if config.data else _built_in_data(config)
     dataset = load_dataset(data)
+    if isinstance(config, DCGANConfig) and config.condition:
+        dataset.classified_by(config.condition)
     check_global_batch(config.batch_size * config.accumulate, launch.workers, len(dataset.split("train")))
     if config.init_from:
         config = replace(config, init_from=str(Path(config.init_from).absolute()))
