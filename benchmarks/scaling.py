@@ -58,6 +58,10 @@ class Command(Options):
     reports: int = 6
     """Reports of the run with the largest steps; others, over as many images, have more."""
     report_steps: int = 8
+    step_s: float = 0.05
+    """For the model of several machines: seconds of a worker's step by itself, as train.py measures them."""
+    gradient_mb: float = 228.7
+    """And the gradients that it exchanges, in 1e6 bytes; the paper's two networks in fp32 have 57.2 million."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,7 @@ def main() -> None:
             else:
                 rows += measure_scaling(command, row, part, data, Path(scratch))
     save(rows, command, scale="workers")
+    print(model_table(command.step_s, command.gradient_mb))
 
 
 def measure_scaling(command: Command, row: Row, part: Part, data: Path, scratch: Path) -> list[Row]:
@@ -258,6 +263,25 @@ def ancestors(process: int) -> list[int]:
         process = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("PPid:"))
         found.append(process)
     return found
+
+
+LINKS_GBIT = (1, 10, 100, 400)
+OVERLAP = 0.5
+"""Of a step, behind which DDP hides the exchange: the backward passes, but for their last bucket."""
+
+
+def model_table(step_s: float, gradient_mb: float) -> str:
+    """Efficiency of weak scaling past one machine, modelled by `ring_step_s`, as a Markdown table."""
+    machines = (2, 4, 8, 16, 64)
+    lines = [
+        f"Modelled efficiency, step {step_s:g} s, gradients {gradient_mb:g} MB, overlap {OVERLAP:g}:",
+        f"| link | {' | '.join(f'{number} machines' for number in machines)} |",
+        f"|---|{'--:|' * len(machines)}",
+    ]
+    for gbit in LINKS_GBIT:
+        steps = [ring_step_s(step_s, gradient_mb * 1e6, number, gbit * 1e9 / 8, OVERLAP) for number in machines]
+        lines.append(f"| {gbit} Gbit/s | {' | '.join(f'{step_s / step:.0%}' for step in steps)} |")
+    return "\n".join(lines)
 
 
 def ring_step_s(step_s: float, gradient_bytes: float, workers: int, link_bytes_per_s: float, overlap: float) -> float:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.scaling import Command, ancestors, main, reports, ring_step_s, watch
+from benchmarks.scaling import ancestors, main, model_table, reports, ring_step_s, watch
 from core.errors import LimnerError
 
 
@@ -43,4 +43,6 @@ def test_the_model_of_scaling_has_its_limits() -> None:
     assert ring_step_s(0.1, 1e9, 1, 1e9, overlap=0.0) == pytest.approx(0.1)
     assert ring_step_s(0.1, 1e9, 10**6, 1e9, overlap=0.0) == pytest.approx(2.1)
     assert ring_step_s(0.1, 1e6, 8, 1e9, overlap=0.5) == pytest.approx(0.1)
-    assert Command().workers == (1, 2)
+    slow, *_, fast = model_table(step_s=1.0, gradient_mb=125.0).splitlines()[3:]
+    assert slow.startswith("| 1 Gbit/s | 67% |")  # the exchange takes 1 s, half of it hidden
+    assert set(fast.split("|")[2:-1]) == {" 100% "}
