@@ -24,9 +24,9 @@ def _channels(paint: Paint) -> tuple[int, ...]:
     return paint if isinstance(paint, tuple) else (paint,)
 
 
-def _cover(canvas: Canvas, curves: Curve, side: float, colour: tuple[int, ...], origin: Curve | None = None) -> None:
+def _cover(canvas: Canvas, curves: Curve, side: float, colour: tuple[int, ...], origin: Curve | float = 0.0) -> None:
     """Fill closed curves one after another; OpenCV's fixed point calls a pixel's middle a whole number."""
-    scaled = (curves * side - 0.5 - (0.0 if origin is None else origin)) * (1 << _FRACTION_BITS)
+    scaled = (curves * side - 0.5 - origin) * (1 << _FRACTION_BITS)
     for pixels in np.round(scaled).astype(np.int32, order="C").reshape(-1, *curves.shape[-2:]):
         cv2.fillPoly(canvas, [pixels], colour, cv2.LINE_AA, _FRACTION_BITS)
 
