@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -18,6 +18,7 @@ from core.precision import MixedPrecision
 from core.step import Phase, TrainingStep, adam
 
 Batches = Callable[..., Batch]
+Shared = Literal["bce", "hinge"]
 PLAIN = DiffAugmentConfig(colour=False, translation=0.0, cutout=0.0)
 
 
@@ -59,7 +60,7 @@ def test_penalty_is_half_the_squared_gradient_norm(make_batch: Batches) -> None:
 
 
 @pytest.mark.parametrize("loss", ["bce", "hinge"])
-def test_without_augmentation_the_loss_is_that_of_the_bare_logits(make_batch: Batches, loss: PortraitLoss) -> None:
+def test_without_augmentation_the_loss_is_that_of_the_bare_logits(make_batch: Batches, loss: Shared) -> None:
     batch, judge = make_batch(4), Linear()
     found, _ = DCGANLaw(loss, 8, 0, PLAIN).discriminator_loss(judge, batch, batch.photo.flip(3) * 0.5)
     expected = discriminator_loss(loss, judge(batch.photo), judge(batch.photo.flip(3) * 0.5))
@@ -98,16 +99,17 @@ def test_two_time_scales_move_the_discriminator_so_much_more(make_batch: Batches
     moved = []
     for factor in (1.0, 4.0):
         step = build(lr_factor=factor)
-        before = step.discriminator.network.head.weight.detach().clone()
+        head = step.discriminator.network.get_parameter("head.weight")
+        before = head.detach().clone()
         step([make_batch(2)], 2, 2, lr=1e-4)
-        moved.append(step.discriminator.network.head.weight.detach() - before)
+        moved.append(head.detach() - before)
     torch.testing.assert_close(moved[1], 4.0 * moved[0], rtol=1e-2, atol=1e-7)
 
 
 def test_frozen_weights_stay_and_the_others_learn(make_batch: Batches) -> None:
     step = build("bce")  # the other losses start without a gradient for the last bias
     network = step.discriminator.network
-    network.stages[:1].requires_grad_(False)
+    network.get_submodule("stages.0").requires_grad_(False)
     phase = replace(step.discriminator, optimizer=adam(network, OptimizerConfig(lr=1e-2)))
     step = TrainingStep(step.law, step.generator, phase, step.precision, None)
     before = {name: weight.detach().clone() for name, weight in network.named_parameters()}
