@@ -29,12 +29,12 @@ PRESETS: dict[str, dict[str, Preset]] = {
         "demo": Preset(
             Pix2PixConfig(
                 image_size=128,
-                epochs=12,
-                batch_size=2,
+                epochs=8,
                 cache=True,
                 ema_halflife_images=500.0,
+                optimizer=OptimizerConfig(lr=4e-4),
                 generator=UNetConfig(width=24, styles=3),
-                discriminator=PatchGANConfig(width=24),
+                discriminator=PatchGANConfig(width=16),
                 cadence=CadenceConfig(report_images=80),
             ),
             "Built-in portraits at 128 pixels on 2 CPU cores in a few minutes; recognisable sketches in three styles.",
