@@ -27,6 +27,7 @@ class Purpose(IntEnum):
     AUGMENT_REAL_FOR_GENERATOR = 5
     AUGMENT_FAKE_FOR_GENERATOR = 6
     PROJECTION = 7
+    PATCH = 8
 
 
 def philox(counter: Words, key: tuple[int, int]) -> Words:

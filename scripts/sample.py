@@ -17,6 +17,7 @@ from core.metrics.neighbours import nearest_pictures, own_distance
 from core.runs import find_model
 from core.sampling import draw_latents, draw_styles, generate, generator_config, tour
 from core.sheets import save_png, tiles
+from data_pipeline.importers.report import track
 from data_pipeline.index import load_dataset
 from data_pipeline.reference import read_photos
 from deploy.portrait_evaluation import neighbour_sheet
@@ -63,9 +64,9 @@ def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     def draw(latents: Tensor, styles: Tensor) -> list[Uint8Image]:
-        return [
-            picture for batch in generate(generator, latents, styles, options.batch_size, device) for picture in batch
-        ]
+        batches = generate(generator, latents, styles, options.batch_size, device)
+        total = -(-len(latents) // options.batch_size)
+        return [picture for batch in track(batches, total, "drawing") for picture in batch]
 
     latents = draw_latents(config, options.seed, options.count, options.truncation)
     pictures = draw(latents, draw_styles(config, options.count, options.style))

@@ -69,7 +69,7 @@ def _doubled(images: Tensor) -> Tensor:
 def _descriptors(level: Tensor, seed: int) -> Tensor:
     """PATCHES_PER_IMAGE patches of each image, normalised: (N * PATCHES_PER_IMAGE, C * PATCH^2)."""
     count, side = len(level), level.shape[-1]
-    places = uniform(seed, Purpose.PROJECTION, torch.arange(count), 2 * PATCHES_PER_IMAGE)
+    places = uniform(seed, Purpose.PATCH, torch.arange(count), 2 * PATCHES_PER_IMAGE)
     rows, columns = (places * (side - PATCH + 1)).long().chunk(2, dim=1)
     windows = level.unfold(2, PATCH, 1).unfold(3, PATCH, 1)  # (N, C, rows, columns, PATCH, PATCH), a view
     patches = windows[torch.arange(count)[:, None], :, rows, columns]
