@@ -138,8 +138,8 @@ def train_command(command: Command, launcher: Launcher, workers: int, batch: int
         "cadence.report-images": command.report_steps * batch * workers,
     }
     start = [sys.executable]
-    if launcher == "torchrun":
-        start += ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={workers}"]
+    if launcher == "torchrun":  # without the --, it takes our --run for a short form of options of its own
+        start += ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={workers}", "--"]
     flags = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     return [*start, str(ROOT / "scripts" / "train.py"), "pix2pix", *flags]
 
