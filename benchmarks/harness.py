@@ -29,7 +29,7 @@ class Effort:
     """Runs of a candidate before the first round, at most; fewer where it is stable sooner."""
 
 
-FULL = Effort(least=10, most=200, seconds=60.0, warm_up=20)
+FULL = Effort(least=7, most=200, seconds=60.0, warm_up=6)
 QUICK = Effort(least=3, most=10, seconds=2.0, warm_up=3)
 
 STABLE = 0.1
