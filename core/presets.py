@@ -76,7 +76,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
         "demo": Preset(
             DCGANConfig(
                 image_size=64,
-                epochs=55,
+                epochs=48,
                 batch_size=16,
                 cache=True,
                 ema_halflife_images=1500.0,
