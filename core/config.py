@@ -209,6 +209,14 @@ class Pix2PixConfig(TrainConfig):
             depth is None or depth <= levels,
             f"generator depth {depth}: an image of {self.image_size} pixels can be halved {levels} times at most",
         )
+        channels = (self.generator.in_channels, self.generator.out_channels)
+        require(channels == (3, 3), f"generator channels {channels}: training is on RGB pictures, 3 in and 3 out")
+        least = 2 ** (self.discriminator.layers + 2)
+        require(
+            self.image_size >= least,
+            f"discriminator layers {self.discriminator.layers}: needs images of at least {least} pixels, got "
+            f"{self.image_size}",
+        )
         require(self.l1_weight >= 0.0, f"l1-weight {self.l1_weight}: must not be negative")
         require(self.discriminator_weight > 0.0, "discriminator-weight must be positive")
 

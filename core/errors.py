@@ -18,6 +18,10 @@ class UserError(LimnerError):
     exit_code = 2
 
 
+WRONG_PATH = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
+"""System errors that a path the user gave can cause."""
+
+
 def is_full_disk(error: OSError) -> bool:
     """Whether the system refused to write for want of space, quota or allowed file size."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -38,8 +42,12 @@ def run_command(main: Callable[[], None]) -> NoReturn:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
     except OSError as error:
-        if not is_full_disk(error):
+        if is_full_disk(error):
+            place = error.filename or "the output"
+            print(f"error: no space left for {place}: free some and run again", file=sys.stderr)
+            sys.exit(1)
+        if error.filename is None or error.errno not in WRONG_PATH:
             raise
-        print(f"error: no space left for {error.filename or 'the output'}: free some and run again", file=sys.stderr)
-        sys.exit(1)
+        print(f"error: {error.filename}: {error.strerror}: give another path", file=sys.stderr)
+        sys.exit(2)
     sys.exit(0)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from core.bundle import BundleConfig, save_bundle
 from core.checkpoint import save_checkpoint
-from core.config import TrainConfig
+from core.config import TrainConfig, to_dict
 from core.errors import LimnerError
 from core.images import Batch, Uint8Image
 from core.networks.unet import for_inference
@@ -97,6 +97,8 @@ class Loop:
         self.watcher = watcher
         self.context = context
         self.writer = RunWriter(run, state.seen_images) if context.rank == 0 else None
+        if self.writer is not None and state.seen_images == 0:
+            self.writer.hyper_parameters(to_dict(config))
         self._stats = Accumulator()
         self._since = time.perf_counter()
         self._reported_images = state.seen_images
@@ -185,8 +187,9 @@ class Loop:
             return
         self.writer.flush()
         state, keep = self.state.state_dict(rng_states), self.config.cadence.keep_checkpoints
-        save_checkpoint(self.run / "checkpoints", state, self.state.seen_images, score, keep)
+        # The bundle first: a crash between the two is mended by the run going on, as it is not committed yet.
         save_bundle(self.run / "model", self._averaged_generator(), self.bundle)
+        save_checkpoint(self.run / "checkpoints", state, self.state.seen_images, score, keep)
 
     def _averaged_generator(self) -> nn.Module:
         step = self.state.step

@@ -43,10 +43,11 @@ def claim_run(spec: RunSpec) -> bool:
     another config, is something else, or has a checkpoint under `--resume never`.
     """
     path = spec.run / CONFIG
-    if path.exists():
-        _check_same(spec, path)
-    elif spec.run.exists() and any(spec.run.iterdir()):
+    if spec.run.exists() and not path.exists() and not (spec.run.is_dir() and not any(spec.run.iterdir())):
         raise UserError(f"{spec.run}: exists and is no run directory (no {CONFIG}): give another --run")
+    started = any((spec.run / "checkpoints").glob("[0-9]*"))  # before that a wrong value may still be corrected
+    if started:
+        check_same(spec, path.read_text(encoding="utf-8"), path)
     resuming = bool(list_checkpoints(spec.run / "checkpoints"))
     if resuming and spec.launch.resume == "never":
         raise UserError(f"{spec.run}: has checkpoints and --resume is never: give another --run, or --resume auto")
@@ -57,14 +58,17 @@ def claim_run(spec: RunSpec) -> bool:
     return resuming
 
 
-def _check_same(spec: RunSpec, path: Path) -> None:
-    """UserError naming the first field that differs and may not; `launch` and the data's place may."""
+def check_same(spec: RunSpec, stored: str, place: object) -> None:
+    """UserError naming the first field of a stored config.json, the text of `place`, that differs and may not.
+
+    `launch` and the data's place may.
+    """
     try:
-        before = json.loads(path.read_text(encoding="utf-8"))
+        before = json.loads(stored)
         old, new = flatten(before["config"]), flatten(to_dict(spec.config))
         old |= {"task": before["task"], "the dataset's content": before["data_hash"]}
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: damaged ({error}): give another --run") from error
+        raise UserError(f"{place}: damaged ({error}): give another --run") from error
     new |= {"task": spec.task, "the dataset's content": spec.data_hash}
     free = {"data"} if spec.config.optimizer.lr_decay_epochs else {"data", "epochs"}
     for name in sorted(old.keys() | new.keys()):
@@ -72,6 +76,6 @@ def _check_same(spec: RunSpec, path: Path) -> None:
             continue
         why = "the learning rate's decay depends on it; " if name == "epochs" else ""
         raise UserError(
-            f"{spec.run}: was started with {name} {old.get(name)!r}, not {new.get(name)!r}: {why}"
+            f"{place}: was started with {name} {old.get(name)!r}, not {new.get(name)!r}: {why}"
             "use the same value to go on, or another --run to start anew"
         )

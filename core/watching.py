@@ -15,9 +15,11 @@ def evaluating(network: nn.Module) -> Iterator[None]:
     """`network` in eval mode without gradients, and then as it was."""
     training = network.training
     network.eval()
-    with torch.no_grad():
-        yield
-    network.train(training)
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        network.train(training)
 
 
 class PairWatcher:

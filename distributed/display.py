@@ -67,7 +67,8 @@ class Display:
             if name in progress.values
         )
         now = time.monotonic()
-        self._started = self._started or (now, progress.seen_images)
+        if self._started is None or progress.seen_images < self._started[1]:  # the latter after a rollback
+            self._started = (now, progress.seen_images)
         if self._console.is_terminal:
             if self._task is None:
                 self._task = self._bar.add_task("", total=progress.total_images, figures="")

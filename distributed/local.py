@@ -10,13 +10,14 @@ from typing import Any
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from torch.multiprocessing.spawn import ProcessExitedException, start_processes
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, start_processes
 
 from core.config import LaunchConfig
 from core.errors import LimnerError
-from core.spec import RunSpec, claim_run
+from core.spec import RunSpec
 from distributed.context import WorkerContext
 from distributed.display import Display
+from distributed.storage import claim
 from distributed.worker import run_worker
 
 
@@ -27,7 +28,7 @@ def launch(spec: RunSpec) -> bool:
     """
     if "TORCHELASTIC_RUN_ID" in os.environ:
         return _run_under_torchrun(spec)
-    claim_run(spec)
+    claim(spec)
     if spec.launch.workers == 1:
         return _run(spec, 0, 1)
     return _spawn(spec)
@@ -41,10 +42,11 @@ def worker_threads(launch: LaunchConfig, workers_here: int) -> int:
 def _run_under_torchrun(spec: RunSpec) -> bool:
     rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     if rank == 0:
-        claim_run(spec)
-    _join_group("env://", rank, world, spec.launch)
+        claim(spec)
+    local_world = int(os.environ["LOCAL_WORLD_SIZE"])
+    _join_group("env://", rank, world, local_world, spec.launch)
     try:
-        return _run(spec, rank, world, int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"]))
+        return _run(spec, rank, world, int(os.environ["LOCAL_RANK"]), local_world)
     finally:
         dist.destroy_process_group()
 
@@ -77,10 +79,10 @@ def _device(launch: LaunchConfig, local_rank: int) -> torch.device:
     return device
 
 
-def _join_group(address: str, rank: int, world: int, launch: LaunchConfig) -> None:
+def _join_group(address: str, rank: int, world: int, local_world: int, launch: LaunchConfig) -> None:
     on_gpu = launch.gpus_per_worker > 0.0 and torch.cuda.is_available()
     # NCCL refuses two ranks on one GPU; gloo carries CUDA tensors too, more slowly.
-    nccl = on_gpu and dist.is_nccl_available() and torch.cuda.device_count() >= world
+    nccl = on_gpu and dist.is_nccl_available() and torch.cuda.device_count() >= local_world
     dist.init_process_group("nccl" if nccl else "gloo", init_method=address, rank=rank, world_size=world)
 
 
@@ -95,6 +97,8 @@ def _spawn(spec: RunSpec) -> bool:
     assert workers is not None
 
     def pass_on(number: int, _frame: Any) -> None:
+        if os.name == "nt":  # the console has told the workers already, and a signal from here would kill them
+            return
         for process in workers.processes:
             if process.pid is not None and process.is_alive():
                 os.kill(process.pid, signal.SIGTERM)
@@ -103,7 +107,10 @@ def _spawn(spec: RunSpec) -> bool:
     try:
         while not workers.join():
             pass
-    except ProcessExitedException:
+    except (ProcessExitedException, ProcessRaisedException) as error:
+        # A worker's own word comes before the broken connection that another one saw because of it.
+        if outcomes.empty() and isinstance(error, ProcessRaisedException):
+            raise
         if outcomes.empty():
             raise LimnerError("a worker process died: run the same command again to go on") from None
     finally:
@@ -117,7 +124,7 @@ def _spawn(spec: RunSpec) -> bool:
 
 def _spawned(rank: int, spec: RunSpec, address: str, outcomes: "SimpleQueue[tuple[str, Any]]") -> None:
     world = spec.launch.workers
-    _join_group(address, rank, world, spec.launch)
+    _join_group(address, rank, world, world, spec.launch)
     try:
         finished = _run(spec, rank, world, rank, world)
     except LimnerError as error:

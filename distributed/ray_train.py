@@ -12,14 +12,16 @@ import ray.exceptions
 import ray.train
 import ray.train.torch
 from ray.train import FailureConfig, RunConfig, ScalingConfig
-from ray.train.torch import TorchTrainer
+from ray.train.torch import TorchConfig, TorchTrainer
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from core.config import LaunchConfig, require
 from core.errors import LimnerError
 from core.loop import Progress
-from core.spec import RunSpec, claim_run
+from core.spec import RunSpec
 from distributed.context import WorkerContext
 from distributed.display import Display
+from distributed.storage import claim
 from distributed.worker import run_worker
 
 POLL_SECONDS = 0.3
@@ -96,18 +98,21 @@ def launch(spec: RunSpec) -> bool:
     fit() runs in a thread of its own: there it leaves the signals alone, which in the main thread it would take to
     abort without saving. SIGTERM and Ctrl-C reach the workers over the bridge.
     """
-    claim_run(spec)
+    claim(spec)
     owned = not ray.is_initialized()
     if owned:
         ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
     try:
         scaling = _scaling(spec.launch)
-        bridge = ray.remote(num_cpus=0)(Bridge).remote()
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        bridge = ray.remote(num_cpus=0, scheduling_strategy=here)(Bridge).remote()
         # Ray's own storage stays empty: checkpoints are ours (core/checkpoint.py), the same under every launcher.
         with tempfile.TemporaryDirectory(prefix="limner-ray-") as scratch:
             trainer = TorchTrainer(
                 _train,
                 train_loop_config={"spec": spec, "bridge": bridge},
+                # NCCL refuses two ranks on one GPU; None lets Ray choose.
+                torch_config=TorchConfig(backend="gloo" if spec.launch.gpus_per_worker < 1.0 else None),
                 scaling_config=scaling,
                 run_config=RunConfig(
                     name="limner",

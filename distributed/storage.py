@@ -10,8 +10,19 @@ import pyarrow.fs as pafs
 
 from core.checkpoint import MANIFEST, list_checkpoints
 from core.errors import UserError
+from core.spec import CONFIG, RunSpec, check_same, claim_run
 
 BLOCK = 8 << 20
+
+
+def claim(spec: RunSpec) -> None:
+    """`claim_run`, and the same of the run's mirror where it has one, so that neither continues another run."""
+    mirror = Mirror(spec.launch.storage, spec.run) if spec.launch.storage else None
+    if mirror is not None:
+        mirror.check(spec)
+    claim_run(spec)
+    if mirror is not None:
+        mirror.push_config()
 
 
 class Mirror:
@@ -27,6 +38,21 @@ class Mirror:
             self._filesystem.create_dir(str(self._root), recursive=True)
         except (OSError, ValueError) as error:
             raise UserError(f"storage {url}: {error}: give a path or URL that can be written") from error
+
+    def check(self, spec: RunSpec) -> None:
+        """UserError where the mirror holds another run, or any under `--resume never`; nothing is changed."""
+        if not self._remote_checkpoints():
+            return
+        if spec.launch.resume == "never":
+            raise UserError(
+                f"storage {self._root} has checkpoints and --resume is never: give another --storage or --run"
+            )
+        with self._filesystem.open_input_stream(str(self._root / CONFIG)) as source:
+            check_same(spec, source.read().decode(), self._root / CONFIG)
+
+    def push_config(self) -> None:
+        """Upload config.json, which stays with the driver where workers run on other machines."""
+        self._upload(self._run / CONFIG)
 
     def push(self) -> None:
         """Upload the run: its new checkpoints, each committed by its manifest, and all else; drop what was pruned."""
@@ -54,6 +80,8 @@ class Mirror:
         files = [PurePosixPath(info.path) for info in self._filesystem.get_file_info(selector) if info.is_file]
         for path in sorted(files, key=lambda path: path.name == MANIFEST):
             relative = path.relative_to(self._root)
+            if relative == PurePosixPath(CONFIG):  # the driver has checked it and written its own
+                continue
             if relative.parts[0] != "checkpoints" or relative.parts[1] == newest:
                 self._download(path, self._run / relative)
         return True

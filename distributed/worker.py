@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -34,9 +35,12 @@ def run_worker(spec: RunSpec, context: WorkerContext) -> bool:
     dataset = load_dataset(spec.data)
     config = spec.config
     task = build_task(config, dataset, context.device)
-    state = build_state(config, task, context)
     mirror = Mirror(spec.launch.storage, spec.run) if spec.launch.storage and context.rank == 0 else None
-    _resume(spec, state, context, mirror)
+    saved = _newest_state(spec, context, mirror)
+    if config.init_from and saved is None:  # a run that goes on has no need of the bundle any more
+        _init_from(config.init_from, task, context)
+    state = build_state(config, task, context)
+    _restore(saved, spec, state, context)
     step_images = config.batch_size * config.accumulate * context.world
     steps = steps_to_finish(state.seen_images, config.epochs, len(task.records), step_images)
     loader = open_loader(
@@ -60,13 +64,15 @@ def run_worker(spec: RunSpec, context: WorkerContext) -> bool:
     extent = Extent(len(task.records), step_images, state.seen_images + steps * step_images)
     loop = Loop(config, extent, spec.run, task.bundle, state, task.watcher, context)
     try:
+        if mirror is not None and steps == 0:  # a run that ended before its last save was mirrored
+            mirror.push()
         return loop.train(loader, after_save=mirror.push if mirror else None)
     except OSError as error:
         if not is_full_disk(error):
             raise
-        saved = max((checkpoint.seen_images for checkpoint in list_checkpoints(spec.run / "checkpoints")), default=0)
+        kept = max((checkpoint.seen_images for checkpoint in list_checkpoints(spec.run / "checkpoints")), default=0)
         raise LimnerError(
-            f"no space left in {spec.run}: free some and run the same command again to go on from image {saved}"
+            f"no space left in {spec.run}: free some and run the same command again to go on from image {kept}"
         ) from error
     finally:
         loop.close()
@@ -74,8 +80,6 @@ def run_worker(spec: RunSpec, context: WorkerContext) -> bool:
 
 def build_state(config: TrainConfig, task: Task, context: WorkerContext) -> TrainingState:
     """The task's networks on the device, in the precision's layout, with optimizers, average and DDP around them."""
-    if config.init_from:
-        _init_from(config.init_from, task, context)
     precision = MixedPrecision(config.precision, context.device)
     factor = config.optimizer.discriminator_lr_factor
     phases = []
@@ -86,6 +90,8 @@ def build_state(config: TrainConfig, task: Task, context: WorkerContext) -> Trai
         if name == "generator" and config.ema_halflife_images > 0.0:
             ema = Ema(network, config.ema_halflife_images)
         if config.compile:
+            # What cannot be compiled (no C++ compiler, say) runs eagerly, and torch warns.
+            torch._dynamo.config.suppress_errors = True
             network.compile()
         phases.append(Phase(name, network, wrap(network, context), adam(network, config.optimizer), lr_factor))
     context.say(
@@ -120,16 +126,21 @@ def _init_from(bundle: str, task: Task, context: WorkerContext) -> None:
         context.say(f"{bundle}: its run's discriminator has other layers, so this one starts from random weights")
 
 
-def _resume(spec: RunSpec, state: TrainingState, context: WorkerContext, mirror: Mirror | None) -> None:
-    """Load the newest good checkpoint on every rank; without one, seed each rank's random generators."""
-    saved = None
+def _newest_state(spec: RunSpec, context: WorkerContext, mirror: Mirror | None) -> dict[str, Any] | None:
+    """The newest good checkpoint, on every rank; None where the run begins."""
+    saved: dict[str, Any] | None = None
     if context.rank == 0:
         if mirror is not None:
             mirror.pull()
         saved, notes = load_newest(spec.run / "checkpoints")
         for note in notes:
             log.warning(note)
-    saved = context.broadcast(saved)
+    newest: dict[str, Any] | None = context.broadcast(saved)
+    return newest
+
+
+def _restore(saved: dict[str, Any] | None, spec: RunSpec, state: TrainingState, context: WorkerContext) -> None:
+    """Put a checkpoint into the state; without one, seed each rank's random generators."""
     if saved is not None:
         try:
             state.load_state_dict(saved)

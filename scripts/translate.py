@@ -49,6 +49,9 @@ def main() -> None:
     require(config.task == "pix2pix", f"{model}: a {config.task} model makes no sketches, give one of task pix2pix")
     style, fit = style_number(command.style, config), config.fit if command.mode == "model" else command.mode
     named, failures = find_pictures(command.photos), []
+    for name, path in named:
+        clash = (command.out / f"{name}.png").resolve() == path.resolve()
+        require(not clash, f"out {command.out}: its {name}.png would overwrite the photo {path}, give another --out")
     with open_bundle(model) as engine:
 
         def generate(squares: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -40,6 +40,8 @@ def frozen(stages: int) -> DCGANDiscriminatorConfig:
         (lambda: DCGANConfig(discriminator=frozen(1)), "freezes random weights unless --init-from"),
         (lambda: DCGANConfig(collapse_fraction=1.0), "collapse-fraction 1.0"),
         (lambda: DiffAugmentConfig(cutout=1.0), "diff-augment cutout 1.0"),
+        (lambda: Pix2PixConfig(generator=UNetConfig(in_channels=1)), r"channels \(1, 3\): training is on RGB"),
+        (lambda: Pix2PixConfig(image_size=64, discriminator=PatchGANConfig(layers=5)), "at least 128 pixels, got 64"),
         (lambda: UNetConfig(dropout=1.0), r"dropout 1.0: must be in \[0, 1\)"),
         (lambda: PatchGANConfig(layers=0), "layers 0: must be 1 to 6"),
         (lambda: OptimizerConfig(lr=0.0), "lr 0.0"),

@@ -11,6 +11,25 @@ from core.errors import UserError
 from core.spec import RunSpec, claim_run
 
 
+def start(spec: RunSpec) -> None:
+    """Claim the run and leave a checkpoint in it."""
+    claim_run(spec)
+    save_checkpoint(spec.run / "checkpoints", {}, 1, None, keep=1)
+
+
+def test_what_never_trained_may_be_corrected(make_spec: Callable[..., RunSpec]) -> None:
+    claim_run(make_spec("run"))
+    assert not claim_run(make_spec("run", seed=1))
+    assert json.loads((make_spec("run").run / "config.json").read_text())["config"]["seed"] == 1
+
+
+def test_a_file_in_the_place_of_the_run_is_refused(make_spec: Callable[..., RunSpec]) -> None:
+    spec = make_spec("run")
+    spec.run.write_text("mine")
+    with pytest.raises(UserError, match="exists and is no run directory"):
+        claim_run(spec)
+
+
 def test_a_new_run_gets_its_config(make_spec: Callable[..., RunSpec]) -> None:
     spec = make_spec("run")
     assert not claim_run(spec)
@@ -40,7 +59,7 @@ def test_another_config_is_refused_by_field_and_nothing_is_written(
     make_spec: Callable[..., RunSpec], changes: dict[str, object], message: str
 ) -> None:
     spec = make_spec("run")
-    claim_run(spec)
+    start(spec)
     before = (spec.run / "config.json").read_bytes()
     with pytest.raises(UserError, match=message):
         claim_run(make_spec("run", **changes))
@@ -49,20 +68,20 @@ def test_another_config_is_refused_by_field_and_nothing_is_written(
 
 def test_other_data_are_refused_and_a_moved_dataset_is_not(make_spec: Callable[..., RunSpec]) -> None:
     spec = make_spec("run")
-    claim_run(spec)
+    start(spec)
     claim_run(replace(spec, data=Path("elsewhere")))
     with pytest.raises(UserError, match="the dataset's content"):
         claim_run(replace(spec, data_hash="another"))
 
 
 def test_launch_and_epochs_may_change(make_spec: Callable[..., RunSpec]) -> None:
-    claim_run(make_spec("run"))
+    start(make_spec("run"))
     claim_run(make_spec("run", LaunchConfig(workers=2, launcher="ray", loader="reference"), epochs=7))
 
 
 def test_epochs_may_not_change_where_the_schedule_depends_on_them(make_spec: Callable[..., RunSpec]) -> None:
     decaying = OptimizerConfig(lr_decay_epochs=1)
-    claim_run(make_spec("run", optimizer=decaying))
+    start(make_spec("run", optimizer=decaying))
     with pytest.raises(UserError, match="epochs 2, not 3: the learning rate's decay depends on it"):
         claim_run(make_spec("run", optimizer=decaying, epochs=3))
 
@@ -86,7 +105,7 @@ def test_a_directory_of_something_else_is_left_alone(make_spec: Callable[..., Ru
 
 def test_a_damaged_config_is_one_line(make_spec: Callable[..., RunSpec]) -> None:
     spec = make_spec("run")
-    claim_run(spec)
+    start(spec)
     (spec.run / "config.json").write_text("{")
     with pytest.raises(UserError, match="damaged"):
         claim_run(spec)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from core.bundle import load_generator
 from core.checkpoint import list_checkpoints
@@ -105,6 +106,10 @@ def test_what_a_run_leaves_is_all_there(make_spec: MakeSpec, train: Train) -> No
     assert lines[0]["lr"] == pytest.approx(2e-4)
     assert lines[-1]["lr"] == pytest.approx(2e-4 / 11)
     assert load_generator(spec.run / "model").training is False
+    board = EventAccumulator(str(spec.run / "tensorboard"))
+    board.Reload()
+    assert "config/text_summary" in board.Tags()["tensors"]
+    assert "samples" in board.Tags()["images"]
 
 
 def test_bundles_start_other_runs(make_spec: MakeSpec, train: Train) -> None:
@@ -114,6 +119,9 @@ def test_bundles_start_other_runs(make_spec: MakeSpec, train: Train) -> None:
     train(tuned)
     before, after = (load_generator(spec.run / "model").state_dict() for spec in (first, tuned))
     assert all((before[name] - after[name]).abs().max() < 1e-6 for name in before)
+    shutil.rmtree(first.run)
+    assert train(replace(tuned, config=replace(tuned.config, epochs=2))), "going on needs the bundle no more"
+    train(first)
     other = make_spec("other", init_from=str(first.run / "model"), generator=UNetConfig(width=8))
     with pytest.raises(UserError, match="make them equal"):
         train(other)

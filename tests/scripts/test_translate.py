@@ -84,6 +84,7 @@ def test_tiles_and_styles(
         ("plain", ["--style", "0"], "was trained without styles"),
         ("plain", ["--batch-size", "0"], "batch-size 0"),
         ("nothing", [], "not a model bundle"),
+        ("plain", ["--out", "PHOTOS"], "would overwrite the photo"),
     ],
 )
 def test_wrong_input_is_one_line(
@@ -95,8 +96,9 @@ def test_wrong_input_is_one_line(
     arguments: list[str],
     message: str,
 ) -> None:
+    options = [str(photos) if argument == "PHOTOS" else argument for argument in arguments]
     with pytest.raises(UserError, match=message):
-        translate(monkeypatch, photos, "--model", models.get(model, tmp_path / model), "--out", tmp_path, *arguments)
+        translate(monkeypatch, photos, "--out", tmp_path, "--model", models.get(model, tmp_path / model), *options)
 
 
 def test_a_bad_picture_is_named_and_the_others_are_translated(
