@@ -23,7 +23,8 @@ demo: install
 	$(BIN)/python scripts/prepare_data.py synthetic --count 24 --seed 1 --size 143 --test-fraction 0.5 --out demo/portraits
 	$(BIN)/python scripts/evaluate.py --model demo/run/model --data demo/portraits --out demo/evaluation
 	$(BIN)/python scripts/translate.py demo/portraits/photo --model demo/run/model --style soft --compare --out demo/sketches
-	test -d demo/engine || $(BIN)/python deploy/trt/build_engine.py --model demo/run/model --data demo/portraits --out demo/engine
+	rm -rf demo/engine
+	$(BIN)/python deploy/trt/build_engine.py --model demo/run/model --data demo/portraits --out demo/engine
 	$(BIN)/python benchmarks/infer.py --model demo/run/model --engine demo/engine --batch 1 8 --quick --out demo/results
 	@echo
 	@echo "Made in demo/: run/samples (photo, sketch, truth by epoch), evaluation/report.html, sketches/sheets (before and after),"

@@ -27,9 +27,13 @@ class PairWatcher:
 
     score = "validation/l1"
 
-    def __init__(self, batches: Sequence[Batch], device: torch.device, shown: int) -> None:
-        """batches: validation pairs without augmentation; shown: how many of the first stand on the sheet."""
+    def __init__(self, batches: Sequence[Batch], device: torch.device, shown: int, measured: bool) -> None:
+        """batches: pairs without augmentation; shown: how many of the first stand on the sheet.
+
+        measured: whether they are validation pairs, on which an error may be measured.
+        """
         self._batches = batches
+        self._measured = measured
         self._device = device
         self._shown = shown
 
@@ -48,7 +52,7 @@ class PairWatcher:
     def evaluate(self, generator: nn.Module, seen_images: int) -> dict[str, float]:
         """Mean absolute error of the sketches as a fraction of full range; empty without validation pairs."""
         total, count = 0.0, 0
-        for batch in self._batches:
+        for batch in self._batches if self._measured else ():
             assert batch.sketch is not None
             error = (self._generate(generator, batch) - batch.sketch).abs().mean(dim=(1, 2, 3)) / 2.0
             total, count = total + float(error.sum()), count + len(batch)

@@ -202,13 +202,20 @@ def _scaling(launch: LaunchConfig) -> ScalingConfig:
         "--workers or a smaller --gpus-per-worker",
     )
     per_worker = float(launch.cpus_per_worker) or cpus / launch.workers
-    if per_worker >= 1.0:
-        largest = max(node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"])
-        per_worker = float(int(min(per_worker, largest)))
+    nodes = [node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]]
+    if per_worker >= 1.0 and not launch.cpus_per_worker:
+        per_worker = float(int(min(per_worker, max(nodes))))
+        while per_worker > 1.0 and _places(nodes, per_worker) < launch.workers:
+            per_worker -= 1.0
     require(
-        launch.workers * per_worker <= cpus,
-        f"{launch.workers} workers with {per_worker:g} CPU(s) each: the cluster has {cpus:g}; use fewer --workers or "
-        "a smaller --cpus-per-worker",
+        _places(nodes, per_worker) >= launch.workers,
+        f"{launch.workers} workers with {per_worker:g} CPU(s) each: the cluster has {cpus:g}, which is "
+        f"{_places(nodes, per_worker)} places; use fewer --workers or a smaller --cpus-per-worker",
     )
     resources = {"CPU": per_worker} | ({"GPU": launch.gpus_per_worker} if use_gpu else {})
     return ScalingConfig(num_workers=launch.workers, use_gpu=use_gpu, resources_per_worker=resources)
+
+
+def _places(nodes: list[float], per_worker: float) -> int:
+    """How many workers the CPUs of the nodes have room for; none is spread over two."""
+    return sum(int(cpus / per_worker + 1e-6) for cpus in nodes)

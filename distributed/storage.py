@@ -4,15 +4,17 @@ Object storage cannot rename, so a checkpoint there is committed by its manifest
 first; a checkpoint without one is not looked at.
 """
 
+import logging
 from pathlib import Path, PurePosixPath
 
 import pyarrow.fs as pafs
 
 from core.checkpoint import MANIFEST, list_checkpoints
-from core.errors import UserError
+from core.errors import LimnerError, UserError
 from core.spec import CONFIG, RunSpec, check_same, claim_run
 
 BLOCK = 8 << 20
+log = logging.getLogger("limner")
 
 
 def claim(spec: RunSpec) -> None:
@@ -55,7 +57,16 @@ class Mirror:
         self._upload(self._run / CONFIG)
 
     def push(self) -> None:
-        """Upload the run: its new checkpoints, each committed by its manifest, and all else; drop what was pruned."""
+        """Upload the run: its new checkpoints, each committed by its manifest, and all else; drop what was pruned.
+
+        A storage that fails is warned of and does not stop the run: the next push brings what this one did not.
+        """
+        try:
+            self._push()
+        except OSError as error:
+            log.warning("storage %s: %s: this save is not mirrored, the next will bring it", self._root, error)
+
+    def _push(self) -> None:
         local = {checkpoint.directory.name for checkpoint in list_checkpoints(self._run / "checkpoints")}
         remote = self._remote_checkpoints()
         for name in sorted(local - remote):
@@ -72,6 +83,12 @@ class Mirror:
 
     def pull(self) -> bool:
         """Bring the run here if its newest checkpoint there is newer than the newest here; whether it was."""
+        try:
+            return self._pull()
+        except OSError as error:
+            raise LimnerError(f"storage {self._root}: {error}: mend it, or go on without --storage") from error
+
+    def _pull(self) -> bool:
         local = [checkpoint.directory.name for checkpoint in list_checkpoints(self._run / "checkpoints")]
         newest = max(self._remote_checkpoints(), default="")
         if newest <= max(local, default=""):

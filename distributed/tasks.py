@@ -74,7 +74,7 @@ def build_pix2pix(config: Pix2PixConfig, dataset: Dataset, device: torch.device)
             config.discriminator_weight,
             joint_pass=config.discriminator.norm != "batch",
         ),
-        watcher=PairWatcher(pairs, device, SHOWN),
+        watcher=PairWatcher(pairs, device, SHOWN, measured=split == "val"),
         bundle=BundleConfig(
             task="pix2pix",
             image_size=config.image_size,

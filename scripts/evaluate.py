@@ -9,8 +9,8 @@ from core.bundle import load_bundle_config
 from core.cli import parse
 from core.errors import run_command
 from core.metrics.inception import find_inception
+from core.progress import track
 from core.runs import find_model
-from data_pipeline.importers.report import track
 from deploy.evaluation import PairEvaluator
 from deploy.portrait_evaluation import evaluate_portraits
 from deploy.report import HTML, Report, check_output, show_report, write_report

@@ -14,10 +14,10 @@ from core.cli import parse
 from core.errors import UserError, run_command
 from core.images import Uint8Image, from_uint8
 from core.metrics.neighbours import nearest_pictures, own_distance
+from core.progress import track
 from core.runs import find_model
 from core.sampling import draw_latents, draw_styles, generate, generator_config, tour
 from core.sheets import save_png, tiles
-from data_pipeline.importers.report import track
 from data_pipeline.index import load_dataset
 from data_pipeline.reference import read_photos
 from deploy.portrait_evaluation import neighbour_sheet

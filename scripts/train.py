@@ -4,6 +4,7 @@ The same command again goes on where it was stopped.
 """
 
 import json
+import os
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,7 +35,7 @@ class Command(Generic[Config]):
     preset: str = "demo"
     """The named run whose values the other options override."""
     dry_run: bool = False
-    """Print the resolved run and stop."""
+    """Print the resolved run and stop; draws the built-in portraits if the run needs them and they are not there."""
 
 
 BUILT_IN_COUNT = 400
@@ -61,6 +62,9 @@ def main() -> None:
         from distributed.ray_train import launch  # heavy to import, and not needed by the other launcher
     else:
         from distributed.local import launch
+    if os.environ.get("RANK", "0") != "0":  # one of torchrun's workers: the first speaks for all
+        launch(spec)
+        return
     print(f"{task} {preset}: {PRESETS[task][preset].promise}\nrun {spec.run}, data {spec.data}", flush=True)
     if launch(spec):
         print(f"done: model in {spec.run / 'model'}; look with: tensorboard --logdir {spec.run}")

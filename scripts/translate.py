@@ -7,13 +7,13 @@ from typing import Annotated
 import numpy as np
 import numpy.typing as npt
 import tyro
-from rich.progress import track
 
 from core.bundle import BundleConfig, load_bundle_config
 from core.cli import parse
 from core.config import require
 from core.errors import UserError, run_command
 from core.images import Uint8Image
+from core.progress import track
 from core.runs import find_model
 from core.sheets import comparison_sheet, save_png
 from data_pipeline.pictures import PictureError, read_picture
@@ -57,7 +57,8 @@ def main() -> None:
         def generate(squares: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
             return engine.infer(squares, None if style is None else np.full(len(squares), style))
 
-        for start in track(range(0, len(named), command.batch_size), description="translating"):
+        starts = range(0, len(named), command.batch_size)
+        for start in track(starts, len(starts), "translating"):
             photos: dict[str, Uint8Image] = {}
             for name, path in named[start : start + command.batch_size]:
                 try:

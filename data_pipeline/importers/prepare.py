@@ -16,6 +16,7 @@ import cv2
 from core.config import Fit, require
 from core.errors import UserError
 from core.images import Uint8Image
+from core.progress import track
 from data_pipeline.importers import report
 from data_pipeline.importers.collection import NO_PARTNER, Collection, Item, Rejection, by_name
 from data_pipeline.importers.source import File
@@ -124,7 +125,7 @@ def _fingerprint(pool: ThreadPoolExecutor, files: Sequence[File]) -> str:
             return str(error).encode()
 
     total = hashlib.sha256()
-    for file, part in zip(files, report.track(pool.map(digest, files), len(files), "reading"), strict=True):
+    for file, part in zip(files, track(pool.map(digest, files), len(files), "reading"), strict=True):
         total.update(f"{file.path}\n".encode() + part)
     return total.hexdigest()
 
@@ -139,7 +140,7 @@ def _fill(
     rejected = [*collection.rejected, *duplicates]
     records = []
     results = pool.map(lambda item: _write(item, root, options), items.values())
-    for result in report.track(results, len(items), "preparing"):
+    for result in track(results, len(items), "preparing"):
         if isinstance(result, Record):
             records.append(result)
         else:

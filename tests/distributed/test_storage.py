@@ -48,7 +48,7 @@ def test_what_was_pruned_here_is_dropped_there(run: Path, tmp_path: Path) -> Non
 
 
 def test_a_checkpoint_is_committed_by_its_manifest_and_one_without_is_not_there(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     mirror = Mirror(str(tmp_path / "bucket"), run)
     mirror.push()
@@ -63,8 +63,8 @@ def test_a_checkpoint_is_committed_by_its_manifest_and_one_without_is_not_there(
         upload(path)
 
     monkeypatch.setattr(mirror, "_upload", broken)
-    with pytest.raises(OSError, match="network"):
-        mirror.push()
+    mirror.push()
+    assert "the network is gone: this save is not mirrored" in caplog.text
     assert uploaded == ["state.pt", "manifest.json"]
     elsewhere = tmp_path / "there" / "run"
     assert Mirror(str(tmp_path / "bucket"), elsewhere).pull()
