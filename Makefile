@@ -1,8 +1,6 @@
 # The two commands of a fresh clone are `make demo` and `make test`; both install first.
 
 PYTHON ?= python3
-# Threads that wait for each other sleep instead of spinning: several times faster where other programs run too.
-export OMP_WAIT_POLICY ?= PASSIVE
 VENV := .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PIP_OPTIONS ?=
