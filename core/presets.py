@@ -29,7 +29,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
         "demo": Preset(
             Pix2PixConfig(
                 image_size=128,
-                epochs=5,
+                epochs=4,
                 cache=True,
                 ema_halflife_images=500.0,
                 optimizer=OptimizerConfig(lr=4e-4),
