@@ -3,7 +3,6 @@
 A checkpoint is a directory named by the images seen, with state.pt and manifest.json (its commit mark).
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -14,6 +13,7 @@ from typing import Any
 import torch
 
 from core.errors import LimnerError
+from core.files import sha256
 
 STATE, MANIFEST = "state.pt", "manifest.json"
 FORMAT = 1
@@ -48,7 +48,7 @@ def save_checkpoint(root: Path, state: dict[str, Any], seen_images: int, score: 
             "format": FORMAT,
             "seen_images": seen_images,
             "score": score,
-            "files": {STATE: {"bytes": (aside / STATE).stat().st_size, "sha256": _sha256(aside / STATE)}},
+            "files": {STATE: {"bytes": (aside / STATE).stat().st_size, "sha256": sha256(aside / STATE)}},
         }
         with (aside / MANIFEST).open("w", encoding="utf-8") as text:
             json.dump(manifest, text, indent=2)
@@ -101,7 +101,7 @@ def _load(path: Path) -> dict[str, Any]:
     if manifest["format"] != FORMAT:
         raise ValueError(f"format {manifest['format']}, this version reads {FORMAT}")
     expected = manifest["files"][STATE]
-    if (path / STATE).stat().st_size != expected["bytes"] or _sha256(path / STATE) != expected["sha256"]:
+    if (path / STATE).stat().st_size != expected["bytes"] or sha256(path / STATE) != expected["sha256"]:
         raise ValueError(f"{STATE} does not match its checksum")
     state: dict[str, Any] = torch.load(path / STATE, map_location="cpu", weights_only=True)
     return state
@@ -116,14 +116,6 @@ def _prune(root: Path, keep: int) -> None:
             # The manifest goes first: what is left by a crash in between is no checkpoint any more.
             (checkpoint.directory / MANIFEST).unlink()
             shutil.rmtree(checkpoint.directory)
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _sync_directory(path: Path) -> None:

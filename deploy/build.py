@@ -11,9 +11,10 @@ from onnx import ModelProto
 
 from core.bundle import bundle_hash, load_bundle_config, load_generator
 from core.errors import LimnerError, UserError
+from core.files import sha256
 from deploy.engine import ANY_BATCH, Engine, Runtime, open_runtime
 from deploy.latency import measure_latency
-from deploy.manifest import Backend, Hint, Manifest, Precision, PrecisionReport, Source, sha256, write_manifest
+from deploy.manifest import Backend, Hint, Manifest, Precision, PrecisionReport, Source, write_manifest
 from deploy.onnx_export import export_onnx, save_onnx, to_half, with_pixels
 from deploy.quantise import quantise
 from deploy.runtimes.onnxruntime import OnnxRuntime, OnnxRuntimeTarget

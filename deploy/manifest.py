@@ -1,7 +1,6 @@
 """What an engine directory says about itself: manifest.json, and the check that its files are those that were built."""
 
 import dataclasses
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any, Literal
 
 from core.config import Fit
 from core.errors import UserError
+from core.files import sha256
 from deploy.signature import BatchProfile, Port, Signature
 
 FORMAT = 1
@@ -76,15 +76,6 @@ class Manifest:
     onnx_parity: dict[str, Any] | None = None
     """The same report on the ONNX graph that the engine was made from, where that is what could be run."""
     latency: Latency | None = None
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def write_manifest(directory: Path, manifest: Manifest) -> None:

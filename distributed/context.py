@@ -1,6 +1,7 @@
 """One worker among the others: its rank, its device, and the few things ranks say to each other."""
 
 import logging
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -9,9 +10,15 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from core.config import LaunchConfig
 from core.loop import Progress
 
 log = logging.getLogger("limner")
+
+
+def worker_threads(launch: LaunchConfig, workers_here: int) -> int:
+    """CPU threads of each of the workers on this machine."""
+    return launch.cpus_per_worker or max(1, (os.cpu_count() or 1) // workers_here)
 
 
 class WorkerContext:

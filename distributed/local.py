@@ -15,7 +15,7 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 from core.config import LaunchConfig
 from core.errors import LimnerError
 from core.spec import RunSpec
-from distributed.context import WorkerContext
+from distributed.context import WorkerContext, worker_threads
 from distributed.display import Display
 from distributed.storage import claim
 from distributed.worker import run_worker
@@ -32,11 +32,6 @@ def launch(spec: RunSpec) -> bool:
     if spec.launch.workers == 1:
         return _run(spec, 0, 1)
     return _spawn(spec)
-
-
-def worker_threads(launch: LaunchConfig, workers_here: int) -> int:
-    """CPU threads of each of the workers on this machine."""
-    return launch.cpus_per_worker or max(1, (os.cpu_count() or 1) // workers_here)
 
 
 def _run_under_torchrun(spec: RunSpec) -> bool:

@@ -1,7 +1,6 @@
 """Workers as Ray Train starts them, on this machine or on a cluster; lost ones are started again."""
 
 import logging
-import os
 import signal
 import tempfile
 import threading
@@ -19,7 +18,7 @@ from core.config import LaunchConfig, require
 from core.errors import LimnerError
 from core.loop import Progress
 from core.spec import RunSpec
-from distributed.context import WorkerContext
+from distributed.context import WorkerContext, worker_threads
 from distributed.display import Display
 from distributed.storage import claim
 from distributed.worker import run_worker
@@ -178,7 +177,7 @@ def _train(config: dict[str, Any]) -> None:
             rank=train.get_world_rank(),
             world=train.get_world_size(),
             device=ray.train.torch.get_device(),
-            threads=spec.launch.cpus_per_worker or max(1, (os.cpu_count() or 1) // train.get_local_world_size()),
+            threads=worker_threads(spec.launch, train.get_local_world_size()),
             stop=stop,
             post=line.post,
         )

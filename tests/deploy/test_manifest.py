@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from core.errors import UserError
-from deploy.manifest import MANIFEST, Latency, read_manifest, sha256, write_manifest
+from core.files import sha256
+from deploy.manifest import MANIFEST, Latency, read_manifest, write_manifest
 
 
 @pytest.fixture
