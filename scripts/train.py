@@ -3,6 +3,7 @@
 The same command again goes on where it was stopped.
 """
 
+import itertools
 import json
 import os
 import sys
@@ -96,7 +97,7 @@ def _built_in_data(config: TrainConfig) -> Path:
 
 def _preset_of(arguments: list[str]) -> str:
     """The preset must be known before the other options, whose defaults it gives."""
-    for option, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for option, following in itertools.pairwise([*arguments, ""]):
         name, _, value = option.partition("=")
         if name == "--preset":
             return value or following

@@ -14,6 +14,7 @@ import pytest
 
 from core.checkpoint import list_checkpoints, load_newest
 from core.errors import UserError
+from core.spec import RunSpec
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "train.py"
 TINY = [
@@ -58,6 +59,34 @@ def test_a_dry_run_shows_preset_and_overrides_and_writes_nothing(tiny_data: Path
     assert resolved["config"]["generator"]["width"] == 16
     assert resolved["config"]["optimizer"] == {**resolved["config"]["optimizer"], "lr": 1e-3, "beta1": 0.5}
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "task", "preset"),
+    [
+        ([], "pix2pix", "demo"),
+        (["dcgan"], "dcgan", "demo"),
+        (["dcgan", "--preset=paper"], "dcgan", "paper"),
+        (["--preset", "lite"], "pix2pix", "lite"),
+    ],
+)
+def test_nothing_need_be_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], task: str, preset: str
+) -> None:
+    script = load_script()
+    launched: list[RunSpec] = []
+
+    def launch(spec: RunSpec) -> bool:
+        launched.append(spec)
+        return True
+
+    monkeypatch.setattr(script, "BUILT_IN_COUNT", 72)
+    monkeypatch.setattr("distributed.ray_train.launch", launch)
+    monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+    monkeypatch.chdir(tmp_path)
+    script.main()
+    assert [(spec.task, spec.preset) for spec in launched] == [(task, preset)]
+    assert launched[0].run == tmp_path / "runs" / f"{task}-{preset}"
 
 
 @pytest.mark.parametrize(
