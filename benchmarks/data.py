@@ -79,8 +79,12 @@ def main() -> None:
         command = replace(command, count=count, batches=2, image_size=64, load_size=72, workers=(0,))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     threads = fix_threads(command.threads)
+    save(measure_formats(command, device, threads), command, scale="batch")
+
+
+def measure_formats(command: Command, device: torch.device, threads: int) -> Iterator[Row]:
+    """Every format and batch size."""
     environment = describe(device, threads)
-    rows = []
     for form in command.formats:
         with tempfile.TemporaryDirectory() as scratch:
             root = Path(scratch) / form
@@ -88,8 +92,7 @@ def main() -> None:
             import_synthetic(command.count, root, options)
             for batch in command.batch:
                 row = Row("data", "", "-", batch, form, environment)
-                rows += measure_loaders(command, row, make_spec(command, root, batch, device, threads))
-    save(rows, command, scale="batch")
+                yield from measure_loaders(command, row, make_spec(command, root, batch, device, threads))
 
 
 def make_spec(command: Command, root: Path, batch: int, device: torch.device, threads: int) -> LoaderSpec:

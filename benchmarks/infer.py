@@ -6,12 +6,13 @@ own: files (single-stream from JPEG bytes to PNG bytes) and start (a fresh proce
 """
 
 import io
+import itertools
 import json
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -129,17 +130,16 @@ def main() -> None:
         )
         inputs = proof_inputs(signature, batches[-1], command.data)
         bench = Bench(command, device, threads, limits, backends, model, inputs, row)
-        rows = [row for scenario in command.scenario for row in SCENARIOS[scenario](bench)]
-    rows += [replace(row, backend=name, precision="-", scenario="-", note=note) for name, note in missing.items()]
-    save(rows, command, scale="batch")
+        absent = [replace(row, backend=name, precision="-", scenario="-", note=note) for name, note in missing.items()]
+        measured = itertools.chain.from_iterable(SCENARIOS[scenario](bench) for scenario in command.scenario)
+        save(itertools.chain(absent, measured), command, scale="batch")
 
 
-def side_by_side(bench: Bench, scenario: Scenario, hint: Hint, make: Callable[..., Any], full: Effort) -> list[Row]:
+def side_by_side(bench: Bench, scenario: Scenario, hint: Hint, make: Callable[..., Any], full: Effort) -> Iterator[Row]:
     """All backends in turns at each batch size.
 
     make: (backend, engine, inputs of one batch) -> (run, images of one run).
     """
-    rows = []
     for batch in bench.command.batch:
         with ExitStack() as stack:
             runs: dict[Backend, tuple[Candidate, int]] = {}
@@ -162,8 +162,7 @@ def side_by_side(bench: Bench, scenario: Scenario, hint: Hint, make: Callable[..
             row = replace(bench.row, backend=backend.name, precision=backend.precision, batch=batch, scenario=scenario)
             row = row.timed(timings[backend], images, timings[backend].speed_over(baseline))
             row = beside_limits(bench.limits, row, images // batch, work)
-            rows.append(replace(row, peak_memory_mib=memory[backend], details=row.details | quality.figures(backend)))
-    return rows
+            yield replace(row, peak_memory_mib=memory[backend], details=row.details | quality.figures(backend))
 
 
 class Quality:
@@ -206,7 +205,7 @@ def beside_limits(limits: Limits, row: Row, batches: int, work: Work) -> Row:
     return replace(row, share_of_limit=limits.share(work, seconds, row.precision), details=details)
 
 
-def single_stream(bench: Bench) -> list[Row]:
+def single_stream(bench: Bench) -> Iterator[Row]:
     """One query after another: latency."""
 
     def make(backend: Backend, engine: Engine, inputs: Inputs) -> tuple[Callable[[], object], int]:
@@ -215,7 +214,7 @@ def single_stream(bench: Bench) -> list[Row]:
     return side_by_side(bench, "single-stream", "latency", make, FULL)
 
 
-def offline(bench: Bench) -> list[Row]:
+def offline(bench: Bench) -> Iterator[Row]:
     """All images at once, in batches: throughput."""
 
     def make(backend: Backend, engine: Engine, inputs: Inputs) -> tuple[Callable[[], object], int]:
@@ -227,7 +226,7 @@ def offline(bench: Bench) -> list[Row]:
     return side_by_side(bench, "offline", "throughput", make, OFFLINE)
 
 
-def files(bench: Bench) -> list[Row]:
+def files(bench: Bench) -> Iterator[Row]:
     """Single-stream from the bytes of JPEG files to those of PNG files; photos only."""
     if "photo" not in bench.inputs:
         raise UserError("scenario files: this generator takes no photos; leave it out")
@@ -252,9 +251,8 @@ def _encode(picture: Any, form: str) -> bytes:
     return file.getvalue()
 
 
-def start(bench: Bench) -> list[Row]:
+def start(bench: Bench) -> Iterator[Row]:
     """A fresh process: imports, opening the engine, the first picture; baseline and engines only."""
-    rows = []
     baseline: Timing | None = None
     with tempfile.TemporaryDirectory() as scratch:
         for backend in bench.backends:
@@ -276,13 +274,11 @@ def start(bench: Bench) -> list[Row]:
             baseline = baseline or timing
             details = {name: float(np.median([part[name] for part in parts])) for name in parts[0]}
             row = replace(bench.row, backend=backend.name, precision=backend.precision, batch=images, scenario="start")
-            rows.append(row.timed(timing, images, timing.speed_over(baseline), details=details))
-    return rows
+            yield row.timed(timing, images, timing.speed_over(baseline), details=details)
 
 
-def server(bench: Bench) -> list[Row]:
+def server(bench: Bench) -> Iterator[Row]:
     """The highest rate of random queries of one image whose 99th percentile of latency stays under the limit."""
-    rows = []
     baseline: float | None = None
     for backend in bench.backends:
         with backend.open("latency") as engine:
@@ -298,13 +294,11 @@ def server(bench: Bench) -> list[Row]:
         row = replace(bench.row, backend=backend.name, precision=backend.precision, batch=1, scenario="server")
         limit = {"limit_ms": bench.command.limit_ms}
         if found is None:
-            rows.append(replace(row, note="no rate meets the limit", details=limit))
+            yield replace(row, note="no rate meets the limit", details=limit)
         else:
             rate, timing = found
             baseline = baseline or rate
-            row = replace(row.timed(timing, 1, details=limit), images_per_s=rate, vs_baseline=rate / baseline)
-            rows.append(row)
-    return rows
+            yield replace(row.timed(timing, 1, details=limit), images_per_s=rate, vs_baseline=rate / baseline)
 
 
 def highest_rate(
@@ -335,7 +329,7 @@ def serve(answer: Callable[[], object], rate: float, count: int, seed: int) -> l
     return latencies
 
 
-SCENARIOS: Mapping[Scenario, Callable[[Bench], list[Row]]] = {
+SCENARIOS: Mapping[Scenario, Callable[[Bench], Iterator[Row]]] = {
     "single-stream": single_stream,
     "offline": offline,
     "server": server,

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -88,24 +88,30 @@ class Row:
         return (self.p90_ms - self.p10_ms) / (2.0 * self.p50_ms)
 
 
-def save(rows: Sequence[Row], options: Options, scale: str) -> Path:
-    """Write the rows, their table and plots, show the table, and compare if asked to; returns the rows' file.
+def save(measured: Iterable[Row], options: Options, scale: str) -> Path:
+    """Write rows as they come, then their table and plots, and compare if asked to; returns the rows' file.
 
+    measured: at least one row, each measured when it is asked for, so that what was measured outlives an interruption.
     scale: what `images_per_s` is plotted against: "batch" or "workers".
-    Raises UserError, after writing, where the rows to compare with cannot be read.
+    Raises UserError, before anything is measured, where the rows to compare with cannot be read.
     """
-    topic, hardware = rows[0].topic, rows[0].environment["hardware"]
+    earlier = load(options.compare) if options.compare is not None else []
     options.out.mkdir(parents=True, exist_ok=True)
-    path = _free(options.out / f"{datetime.now(timezone.utc).date()}_{topic}_{hardware}.jsonl")
-    text = "".join(json.dumps(dataclasses.asdict(row)) + "\n" for row in rows)
-    path.write_text(text, encoding="utf-8")
+    rows: list[Row] = []
+    for row in measured:
+        if not rows:
+            name = f"{datetime.now(timezone.utc).date()}_{row.topic}_{row.environment['hardware']}.jsonl"
+            path = _free(options.out / name)
+        rows.append(row)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(dataclasses.asdict(row)) + "\n")
     written = table(rows)
     path.with_suffix(".md").write_text(_heading(rows[0].environment) + written, encoding="utf-8")
     print(written, flush=True)
     plotted = plot([dataclasses.asdict(row) for row in rows], path, scale)
     print(f"rows: {path}; {len(plotted)} plot(s) beside it", flush=True)
     if options.compare is not None:
-        print(compare(load(options.compare), rows))
+        print(compare(earlier, rows))
     return path
 
 

@@ -82,7 +82,12 @@ def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     threads = fix_threads(command.threads)
     row = Row("scaling", "", "fp32", command.batch, "", describe(device, threads))
-    rows: list[Row] = []
+    save(measure_parts(command, row, device), command, scale="workers")
+    print(model_table(command.step_s, command.gradient_mb))
+
+
+def measure_parts(command: Command, row: Row, device: torch.device) -> Iterator[Row]:
+    """Every part, on drawn portraits."""
     with tempfile.TemporaryDirectory() as scratch:
         data = Path(scratch) / "data"
         count = command.reports * command.report_steps * command.batch * max(command.workers)
@@ -90,18 +95,15 @@ def main() -> None:
         import_synthetic(count, data, PrepareOptions(size=size, val_fraction=0.0))
         for part in command.parts:
             if part == "checkpoint":
-                rows.append(measure_checkpoint(command, row, data, device))
+                yield measure_checkpoint(command, row, data, device)
             elif part == "recovery":
-                rows.append(measure_recovery(command, row, data, Path(scratch)))
+                yield measure_recovery(command, row, data, Path(scratch))
             else:
-                rows += measure_scaling(command, row, part, data, Path(scratch))
-    save(rows, command, scale="workers")
-    print(model_table(command.step_s, command.gradient_mb))
+                yield from measure_scaling(command, row, part, data, Path(scratch))
 
 
-def measure_scaling(command: Command, row: Row, part: Part, data: Path, scratch: Path) -> list[Row]:
+def measure_scaling(command: Command, row: Row, part: Part, data: Path, scratch: Path) -> Iterator[Row]:
     """Every launcher with every number of workers; the baseline is the first."""
-    rows = []
     baseline: float | None = None
     for workers in command.workers:
         if part == "strong" and command.batch % workers:
@@ -117,8 +119,7 @@ def measure_scaling(command: Command, row: Row, part: Part, data: Path, scratch:
             timing = Timing(tuple(1000.0 * images / value for value in run.images_per_s), command.report_steps)
             named = replace(row, backend=launcher, scenario=f"{part}, {workers} workers", batch=images)
             details = {"workers": workers, "startup_s": run.startup_s}
-            rows.append(replace(named.timed(timing, images, details=details), vs_baseline=rate / baseline))
-    return rows
+            yield replace(named.timed(timing, images, details=details), vs_baseline=rate / baseline)
 
 
 def train_command(command: Command, launcher: Launcher, workers: int, batch: int, data: Path) -> list[str]:

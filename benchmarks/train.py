@@ -85,8 +85,7 @@ def main() -> None:
         row = Row("train", "", "", 1, "", environment, details={"width": command.width, "side": command.image_size})
         work = step_work(config, dataset, device, threads)
         bench = Bench(command, dataset, device, threads, limits, work, row)
-        rows = [row for batch in command.batch for row in measure_batch(bench, batch)]
-    save(rows, command, scale="batch")
+        save((row for batch in command.batch for row in measure_batch(bench, batch)), command, scale="batch")
 
 
 def configure(command: Command, batch: int, precision: Precision, compiled: bool = False) -> Pix2PixConfig:

@@ -1,5 +1,5 @@
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +32,24 @@ def test_rows_survive_the_way_to_a_file_and_back(tmp_path: Path) -> None:
     assert command() in text
     assert "| torch | fp32 | 2 | single-stream | 10.0 |" in text
     assert "| why |" in table(rows)
+
+
+def test_what_was_measured_before_an_interruption_is_kept(tmp_path: Path) -> None:
+    row = make_row()
+
+    def measured() -> Iterator[Row]:
+        yield row
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        save(measured(), Options(out=tmp_path), scale="batch")
+    assert load(next(tmp_path.glob("*.jsonl"))) == [row]
+
+
+def test_nothing_is_measured_where_there_is_nothing_to_compare_with(tmp_path: Path) -> None:
+    measured = (pytest.fail("measured") for _ in range(1))
+    with pytest.raises(UserError, match="cannot be read"):
+        save(measured, Options(out=tmp_path, compare=tmp_path / "none.jsonl"), scale="batch")
 
 
 def test_no_result_is_overwritten(tmp_path: Path) -> None:
