@@ -265,14 +265,15 @@ class DCGANDiscriminatorConfig:
 
 @dataclass(frozen=True)
 class DiffAugmentConfig:
-    """Random changes to real and generated images alike before the discriminator; they do not leak into samples."""
+    """Random changes to real and generated images alike before the discriminator."""
 
     colour: bool = True
     """Brightness, saturation and contrast."""
     translation: float = 0.125
     """Largest shift in x and y as a fraction of the side."""
-    cutout: float = 0.5
-    """Side of a blanked square as a fraction of the image's."""
+    cutout: float = 0.0
+    """Side of a blanked square as a fraction of the image's. The paper's policy has 0.5, which here leaves holes where
+    faces should be (docs/LOG.md)."""
 
     def __post_init__(self) -> None:
         for name in ("translation", "cutout"):

@@ -10,6 +10,9 @@ from torch import Tensor
 Uint8Image = npt.NDArray[np.uint8]
 """One picture as files hold it: (H, W, 3) uint8, RGB."""
 
+LUMA = np.array([0.299, 0.587, 0.114])
+"""Weights of R, G and B in grey (ITU-R BT.601), as in a JPEG."""
+
 
 @dataclass(frozen=True)
 class Batch:

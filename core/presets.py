@@ -76,7 +76,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
         "demo": Preset(
             DCGANConfig(
                 image_size=64,
-                epochs=48,
+                epochs=36,
                 batch_size=16,
                 cache=True,
                 ema_halflife_images=1500.0,
@@ -99,7 +99,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
                 generator=DCGANGeneratorConfig(architecture="paper"),
                 discriminator=DCGANDiscriminatorConfig(architecture="paper"),
                 gan_loss="bce",
-                diff_augment=DiffAugmentConfig(colour=False, translation=0.0, cutout=0.0),
+                diff_augment=DiffAugmentConfig(colour=False, translation=0.0),
                 cadence=CadenceConfig(report_images=1000),
             ),
             "Radford et al. 2016: batch norm, transposed convolutions, BCE, Adam 2e-4 with beta1 0.5; batch 64 as in "

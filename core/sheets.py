@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from core.files import replacing
 from core.images import Uint8Image
 
 CELL_SIDES = (128, 256)
@@ -70,12 +71,8 @@ def tiles(images: Sequence[Uint8Image]) -> Uint8Image:
 def save_png(path: Path, image: Uint8Image) -> None:
     """Write (H, W, 3) uint8 RGB as PNG, aside first, so that an older file is replaced whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.new")
-    try:
+    with replacing(path) as aside:
         Image.fromarray(image).save(aside, format="PNG")
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def _fit_cell(image: Uint8Image) -> Image.Image:

@@ -8,6 +8,7 @@ from typing import Any
 from core.checkpoint import list_checkpoints
 from core.config import LaunchConfig, TrainConfig, flatten, to_dict
 from core.errors import UserError
+from core.files import replacing
 
 CONFIG = "config.json"
 
@@ -52,9 +53,8 @@ def claim_run(spec: RunSpec) -> bool:
     if resuming and spec.launch.resume == "never":
         raise UserError(f"{spec.run}: has checkpoints and --resume is never: give another --run, or --resume auto")
     spec.run.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(".new")
-    aside.write_text(json.dumps(spec.to_json(), indent=2) + "\n", encoding="utf-8")
-    aside.replace(path)
+    with replacing(path) as aside:
+        aside.write_text(json.dumps(spec.to_json(), indent=2) + "\n", encoding="utf-8")
     return resuming
 
 

@@ -1,6 +1,7 @@
 """Scalars summed on the device and read once per report, and where they go: TensorBoard and metrics.jsonl."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from core.config import flatten
+from core.files import replacing
 from core.images import Uint8Image
 
 
@@ -52,9 +54,13 @@ class RunWriter:
         self._board = SummaryWriter(str(run / "tensorboard"), purge_step=seen_images + 1)
 
     def scalars(self, values: Mapping[str, float], seen_images: int) -> None:
-        """One line in metrics.jsonl, one point per name in TensorBoard, at `seen_images`."""
+        """One line in metrics.jsonl, one point per name in TensorBoard, at `seen_images`.
+
+        In the line, null stands for what is not finite, as a gradient that overflowed in fp16: JSON has no infinity.
+        """
+        line = {name: value if math.isfinite(value) else None for name, value in values.items()}
         with self._metrics.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"seen_images": seen_images, **values}) + "\n")
+            file.write(json.dumps({"seen_images": seen_images, **line}) + "\n")
         for name, value in values.items():
             self._board.add_scalar(name, value, seen_images)
 
@@ -87,6 +93,5 @@ def forget_metrics_after(path: Path, seen_images: int) -> None:
                 kept.append(line)
         except ValueError:
             continue
-    aside = path.with_suffix(".new")
-    aside.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-    aside.replace(path)
+    with replacing(path) as aside:
+        aside.write_text("".join(line + "\n" for line in kept), encoding="utf-8")

@@ -20,14 +20,13 @@ from torch import Tensor
 
 from core.config import AugmentConfig
 from core.errors import UserError
-from core.images import Batch
+from core.images import LUMA, Batch
 from data_pipeline.index import Record
 
 FloatArray = npt.NDArray[np.float64]
 
 # Words that keep draws for different purposes apart although they share seed and number.
 _SHUFFLE, _AUGMENT = 1, 2
-_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 
 
 @dataclass(frozen=True)
@@ -185,7 +184,7 @@ class Augmentation:
 
         Saturation fades to the pixel's luma, brightness scales, contrast spreads about mid-grey (127.5).
         """
-        grey = np.tile(_LUMA, (3, 1))
+        grey = np.tile(LUMA, (3, 1))
         linear = self.contrast * self.brightness * (self.saturation * np.eye(3) + (1 - self.saturation) * grey)
         return np.column_stack([linear, np.full(3, 127.5 * (1 - self.contrast))])
 

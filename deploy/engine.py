@@ -138,9 +138,10 @@ def open_runtime(directory: Path, manifest: Manifest, options: dict[str, Any]) -
     return runtime
 
 
-def open_bundle(directory: Path | str, *, compiled: bool = False) -> Engine:
+def open_bundle(directory: Path | str, *, device: torch.device | str = "cpu", compiled: bool = False) -> Engine:
     """A model bundle behind the same interface: torch in fp32, eager or compiled; what engines are compared with."""
     from deploy.runtimes.pytorch import TorchRuntime
 
     signature = bundle_signature(load_bundle_config(directory))
-    return Engine(str(directory), signature, ANY_BATCH, TorchRuntime(load_generator(directory), compiled=compiled))
+    generator = load_generator(directory).to(device)
+    return Engine(str(directory), signature, ANY_BATCH, TorchRuntime(generator, compiled=compiled))

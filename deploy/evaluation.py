@@ -10,7 +10,7 @@ import torch
 
 from core.bundle import BundleConfig, bundle_hash, load_bundle_config, load_generator
 from core.config import require
-from core.images import Uint8Image, to_uint8
+from core.images import LUMA, Uint8Image, to_uint8
 from core.metrics.paired import PairScores, mean_scores, score_pair
 from core.sheets import comparison_sheet
 from data_pipeline.index import Dataset, Record, load_dataset
@@ -20,8 +20,6 @@ from deploy.report import Report, Table
 GENERATOR = "generator"
 EXTREMES = 4
 """Best cases on the sheet, and as many worst ones."""
-LUMA = np.array([0.299, 0.587, 0.114])
-"""Of R, G and B (ITU-R BT.601), as in a JPEG."""
 DEFINITIONS = (
     "L1: mean absolute difference as a fraction of full range, lower is better. PSNR: of each picture, then the mean. "
     "SSIM: 7x7 windows, mean over R, G and B, at most 1, higher is better. Every pair is scored by itself."

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from core.errors import UserError
+from core.files import replacing
 from core.images import Uint8Image
 from core.sheets import save_png
 
@@ -68,10 +69,13 @@ def write_report(out: Path, report: Report) -> None:
     """Write the four files into `out`, each whole or not at all; metrics.json, which marks an evaluation, first."""
     out.mkdir(parents=True, exist_ok=True)
     metrics = json.dumps(_finite(report.metrics), indent=2, ensure_ascii=False, allow_nan=False)
-    _write_text(out / METRICS, metrics + "\n")
+    with replacing(out / METRICS) as aside:
+        aside.write_text(metrics + "\n", encoding="utf-8")
     save_png(out / SHEET, report.sheet)
-    _write_text(out / MARKDOWN, to_markdown(report))
-    _write_text(out / HTML, to_html(report, (out / SHEET).read_bytes()))
+    with replacing(out / MARKDOWN) as aside:
+        aside.write_text(to_markdown(report), encoding="utf-8")
+    with replacing(out / HTML) as aside:
+        aside.write_text(to_html(report, (out / SHEET).read_bytes()), encoding="utf-8")
 
 
 def show_report(report: Report) -> None:
@@ -129,15 +133,6 @@ def to_html(report: Report, png: bytes) -> str:
 <dl>{facts}</dl>
 </body></html>
 """
-
-
-def _write_text(path: Path, text: str) -> None:
-    aside = path.with_name(f".{path.name}.new")
-    try:
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def _finite(value: Any) -> Any:

@@ -7,6 +7,7 @@ import torch
 
 from core.bundle import load_bundle_config
 from core.cli import parse
+from core.config import require
 from core.errors import run_command
 from core.metrics.inception import find_inception
 from core.progress import track
@@ -46,6 +47,7 @@ def main() -> None:
 
 def evaluate_pairs(model: Path, command: Command) -> Report:
     """A pix2pix bundle on every pair of a split."""
+    require(not command.inception, "inception: sketches are compared pair by pair, without it; leave it out")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     evaluator = PairEvaluator(model, command.data, command.split or "test", device)
     records = evaluator.records

@@ -14,7 +14,7 @@ from typing import Annotated, Generic, TypeVar
 import tyro
 
 from core.cli import parse
-from core.config import DCGANConfig, LaunchConfig, Pix2PixConfig, TrainConfig
+from core.config import DCGANConfig, LaunchConfig, Pix2PixConfig, TrainConfig, require
 from core.errors import UserError, run_command
 from core.presets import PRESETS
 from core.runs import default_run
@@ -55,7 +55,7 @@ def main() -> None:
         raise UserError(f"unknown preset {preset!r} of {task} (allowed: {', '.join(PRESETS[task])})")
     default = COMMANDS[task](PRESETS[task][preset].config, LaunchConfig(), preset)
     command = parse(COMMANDS[task], arguments, default=default)
-    spec = resolve(task, command)
+    spec = resolve(task, under_torchrun(command))
     if command.dry_run:
         print(json.dumps(spec.to_json(), indent=2))
         return
@@ -71,6 +71,14 @@ def main() -> None:
         print(f"done: model in {spec.run / 'model'}; look with: tensorboard --logdir {spec.run}")
     else:
         print("stopped and saved: the same command again goes on")
+
+
+def under_torchrun(command: Command[TrainConfig]) -> Command[TrainConfig]:
+    """The command with as many workers as torchrun, if it was that, has started."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return command
+    require(command.launch.launcher == "local", "torchrun starts the workers itself: add --launcher local")
+    return replace(command, launch=replace(command.launch, workers=int(os.environ["WORLD_SIZE"])))
 
 
 def resolve(task: str, command: Command[TrainConfig]) -> RunSpec:

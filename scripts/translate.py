@@ -6,6 +6,7 @@ from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
+import torch
 import tyro
 
 from core.bundle import BundleConfig, load_bundle_config
@@ -52,7 +53,7 @@ def main() -> None:
     for name, path in named:
         clash = (command.out / f"{name}.png").resolve() == path.resolve()
         require(not clash, f"out {command.out}: its {name}.png would overwrite the photo {path}, give another --out")
-    with open_bundle(model) as engine:
+    with open_bundle(model, device="cuda" if torch.cuda.is_available() else "cpu") as engine:
 
         def generate(squares: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
             return engine.infer(squares, None if style is None else np.full(len(squares), style))

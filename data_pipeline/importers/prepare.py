@@ -87,9 +87,13 @@ def prepare(collection: Collection, out: Path, options: PrepareOptions) -> None:
                 "preparation": preparation,
             }
             write_dataset(aside, header, splits, [dataclasses.asdict(rejection) for rejection in rejected])
-            if out.is_dir():
-                out.rmdir()  # empty, or _is_done had refused it; Windows renames over no directory
-            aside.rename(out)
+            try:
+                if out.is_dir():
+                    out.rmdir()  # empty, or _is_done had refused it; Windows renames over no directory
+                aside.rename(out)
+            except OSError:
+                if not _is_done(out, preparation):  # a process that prepares the same was quicker
+                    raise
         finally:
             pool.shutdown(cancel_futures=True)
             shutil.rmtree(aside, ignore_errors=True)

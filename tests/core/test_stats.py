@@ -46,3 +46,11 @@ def test_a_line_that_a_crash_cut_short_is_dropped(tmp_path: Path) -> None:
         file.write('{"seen_images": 2, "x')
     RunWriter(tmp_path, 5).close()
     assert points(tmp_path) == [(1, 1.0)]
+
+
+def test_what_is_not_finite_is_null_in_the_line(tmp_path: Path) -> None:
+    writer = RunWriter(tmp_path, 0)
+    writer.scalars({"x": float("inf"), "y": float("nan"), "z": 1.0}, 1)
+    writer.close()
+    text = (tmp_path / "metrics.jsonl").read_text()
+    assert json.loads(text, parse_constant=lambda name: name) == {"seen_images": 1, "x": None, "y": None, "z": 1.0}

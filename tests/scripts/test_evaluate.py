@@ -58,6 +58,7 @@ def test_nothing_is_written_where_something_is_wrong(evaluate: Evaluate, tiny_da
     (mine / "letter.txt").write_text("dear")
     for arguments, words in (
         (["--data", tiny_data, "--out", mine], "mine exists and is not an evaluation"),
+        (["--data", tiny_data, "--inception", "download"], "inception: sketches are compared pair by pair"),
         (["--data", tiny_data, "--model", "nowhere"], "nowhere: not a model bundle"),
         (["--data", "nowhere"], "nowhere is not a prepared dataset"),
         (["--data", tiny_data, "--split", "exam"], "no pictures in split 'exam'; it has train"),

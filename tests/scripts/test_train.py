@@ -142,6 +142,26 @@ def test_a_signal_saves_and_the_same_command_goes_on(tiny_data: Path, tmp_path: 
     assert "done: model in" in done.stdout
 
 
+def test_torchrun_starts_as_many_workers_as_it_says(tiny_data: Path, tmp_path: Path) -> None:
+    """As the README has it, and equal to as many workers of our own."""
+    arguments = ["--data", tiny_data, *TINY]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--"]
+    words = [*torchrun, *command(*arguments, "--run", tmp_path / "theirs")[1:]]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert train(*arguments, "--run", tmp_path / "ours", "--workers", "2").returncode == 0
+    theirs, ours = (tmp_path / run / "model" / "generator.safetensors" for run in ("theirs", "ours"))
+    assert theirs.read_bytes() == ours.read_bytes()
+    assert json.loads((tmp_path / "theirs" / "config.json").read_text())["launch"]["workers"] == 2
+
+
+def test_ray_is_not_started_by_each_worker_of_torchrun(tiny_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    monkeypatch.setattr(sys, "argv", ["train.py", "--data", str(tiny_data)])
+    with pytest.raises(UserError, match="torchrun starts the workers itself: add --launcher local"):
+        load_script().main()
+
+
 def test_a_full_disk_is_one_line_and_the_checkpoint_before_it_is_good(tiny_data: Path, tmp_path: Path) -> None:
     """The limit on file size stands for the disk: the same system error family, and it needs no rights to set."""
     arguments = ["--data", tiny_data, *TINY, "--run", tmp_path / "run"]

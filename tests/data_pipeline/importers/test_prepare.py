@@ -92,6 +92,23 @@ def test_an_interruption_leaves_nothing_that_looks_finished(
     assert load_dataset(tmp_path / "out").split("train")
 
 
+def test_of_two_processes_that_prepare_the_same_the_slower_takes_the_others(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As ranks of one job do that all draw the built-in portraits."""
+    write_dataset = data_pipeline.importers.prepare.write_dataset
+
+    def overtaken(*arguments: Any) -> None:
+        write_dataset(*arguments)
+        monkeypatch.setattr(data_pipeline.importers.prepare, "write_dataset", write_dataset)
+        import_portraits(source, tmp_path / "out", SMALL)
+
+    monkeypatch.setattr(data_pipeline.importers.prepare, "write_dataset", overtaken)
+    import_portraits(source, tmp_path / "out", SMALL)
+    assert load_dataset(tmp_path / "out").split("train")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
+
+
 def test_jpegs_are_4_4_4_at_quality_95_and_pngs_exact(source: Path, tmp_path: Path) -> None:
     import_portraits(source, tmp_path / "jpeg", SMALL)
     image = Image.open(next((tmp_path / "jpeg" / "photo").iterdir()))
