@@ -25,14 +25,14 @@ OVERLAP = 0.25
 def find_pictures(given: Iterable[Path]) -> list[tuple[str, Path]]:
     """The picture files among files and folders, each with a name for its output that no other has.
 
-    The name is the file's stem, with a number where several share one. UserError for a path that does not exist and a
-    folder without pictures.
+    The name is the file's stem, with a number where several share one. Hidden files and folders within a folder are
+    left out. UserError for a path that does not exist and a folder without pictures.
     """
     found: list[tuple[str, Path]] = []
     taken: set[str] = set()
     for path in given:
         require(path.exists(), f"{path}: there is no such file or folder")
-        inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES) if path.is_dir() else []
+        inside = sorted(file for file in path.rglob("*") if _is_picture(file, path)) if path.is_dir() else []
         require(path.is_file() or bool(inside), f"{path}: holds no pictures ({', '.join(sorted(SUFFIXES))})")
         for file in inside or [path]:
             name, number = file.stem, 2
@@ -41,6 +41,32 @@ def find_pictures(given: Iterable[Path]) -> list[tuple[str, Path]]:
             taken.add(name.casefold())
             found.append((name, file))
     return found
+
+
+def _is_picture(file: Path, folder: Path) -> bool:
+    hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+    return file.suffix.lower() in SUFFIXES and not hidden and file.is_file()
+
+
+def check_out(out: Path, given: Iterable[Path], photos: Iterable[Path], targets: Iterable[Path]) -> None:
+    """UserError where a file to be written to `out` is one of the photos, or would be searched for photos next time.
+
+    given: the files and folders in which the photos were found.
+    """
+    for path in given:
+        inside = path.is_dir() and out.resolve().is_relative_to(path.resolve())
+        require(not inside, f"out {out}: lies within {path}, which is searched for photos: choose an --out beside it")
+    inputs = {_identity(photo): photo for photo in photos}
+    for target in targets:
+        photo = inputs.get(_identity(target)) if target.exists() else None
+        name = target.relative_to(out).as_posix()
+        require(photo is None, f"out {out}: its {name} would overwrite the photo {photo}, give another --out")
+
+
+def _identity(file: Path) -> tuple[int, int]:
+    """The same for all names of one file, also where the file system does not tell cases apart."""
+    status = file.stat()
+    return status.st_dev, status.st_ino
 
 
 def translate(pictures: Sequence[Uint8Image], generate: Generate, size: int, fit: Fit) -> list[Uint8Image]:

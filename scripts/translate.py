@@ -19,7 +19,7 @@ from core.runs import find_model
 from core.sheets import comparison_sheet, save_png
 from data_pipeline.pictures import PictureError, read_picture
 from deploy.engine import open_bundle
-from deploy.translation import Mode, find_pictures, translate, translate_tiled
+from deploy.translation import Mode, check_out, find_pictures, translate, translate_tiled
 
 
 @dataclass(frozen=True)
@@ -50,16 +50,16 @@ def main() -> None:
     require(config.task == "pix2pix", f"{model}: a {config.task} model makes no sketches, give one of task pix2pix")
     style, fit = style_number(command.style, config), config.fit if command.mode == "model" else command.mode
     named, failures = find_pictures(command.photos), []
-    for name, path in named:
-        clash = (command.out / f"{name}.png").resolve() == path.resolve()
-        require(not clash, f"out {command.out}: its {name}.png would overwrite the photo {path}, give another --out")
+    starts = range(0, len(named), command.batch_size)
+    sketch_files = {name: command.out / f"{name}.png" for name, _ in named}
+    sheet_files = [command.out / "sheets" / f"compare_{i + 1:02d}.png" for i in range(len(starts) * command.compare)]
+    check_out(command.out, command.photos, [path for _, path in named], [*sketch_files.values(), *sheet_files])
     with open_bundle(model, device="cuda" if torch.cuda.is_available() else "cpu") as engine:
 
         def generate(squares: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
             return engine.infer(squares, None if style is None else np.full(len(squares), style))
 
-        starts = range(0, len(named), command.batch_size)
-        for start in track(starts, len(starts), "translating"):
+        for number, start in enumerate(track(starts, len(starts), "translating")):
             photos: dict[str, Uint8Image] = {}
             for name, path in named[start : start + command.batch_size]:
                 try:
@@ -72,10 +72,10 @@ def main() -> None:
             else:
                 sketches = translate(list(photos.values()), generate, config.image_size, fit) if photos else []
             for name, sketch in zip(photos, sketches, strict=True):
-                save_png(command.out / f"{name}.png", sketch)
+                save_png(sketch_files[name], sketch)
             if command.compare and photos:
                 sheet = comparison_sheet({"photo": list(photos.values()), "sketch": sketches})
-                save_png(command.out / "sheets" / f"compare_{start // command.batch_size + 1:02d}.png", sheet)
+                save_png(sheet_files[number], sheet)
     print(f"{len(named) - len(failures)} sketches in {command.out}")
     if failures:
         raise UserError(f"{len(failures)} pictures could not be read: {'; '.join(failures)}")

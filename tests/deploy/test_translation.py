@@ -87,6 +87,15 @@ def test_every_picture_gets_a_name_of_its_own(tmp_path: Path) -> None:
     assert len({name.casefold() for name, _ in found}) == len(found)
 
 
+def test_folders_and_hidden_files_are_no_pictures(tmp_path: Path) -> None:
+    """Within the folder that is searched; the folder itself may be hidden."""
+    searched = tmp_path / ".mine"
+    for name in ("one.jpg", "._one.jpg", ".trash/two.jpg", "three.png/four.jpg"):
+        (searched / name).parent.mkdir(parents=True, exist_ok=True)
+        (searched / name).touch()
+    assert [name for name, _ in find_pictures([searched])] == ["one", "four"]
+
+
 def test_missing_paths_and_empty_folders_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"gone\.jpg: there is no such file or folder"):
         find_pictures([tmp_path / "gone.jpg"])

@@ -84,7 +84,8 @@ def test_tiles_and_styles(
         ("plain", ["--style", "0"], "was trained without styles"),
         ("plain", ["--batch-size", "0"], "batch-size 0"),
         ("nothing", [], "not a model bundle"),
-        ("plain", ["--out", "PHOTOS"], "would overwrite the photo"),
+        ("plain", ["--out", "PHOTOS"], "photos: lies within .*photos, which is searched for photos: choose an --out"),
+        ("plain", ["--out", "PHOTOS/out"], "out: lies within .*photos, which is searched for photos"),
     ],
 )
 def test_wrong_input_is_one_line(
@@ -96,9 +97,24 @@ def test_wrong_input_is_one_line(
     arguments: list[str],
     message: str,
 ) -> None:
-    options = [str(photos) if argument == "PHOTOS" else argument for argument in arguments]
+    options = [argument.replace("PHOTOS", str(photos)) for argument in arguments]
     with pytest.raises(UserError, match=message):
         translate(monkeypatch, photos, "--out", tmp_path, "--model", models.get(model, tmp_path / model), *options)
+
+
+def test_no_photo_is_ever_overwritten(
+    models: dict[str, Path], photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither by the sketch of another one nor by a sheet of comparisons."""
+    (photos / "a.jpg").rename(photos / "b.jpg")
+    sheet = photos / "sheets" / "compare_01.png"
+    sheet.parent.mkdir()
+    (photos / "grey.png").rename(sheet)
+    before = {path: path.read_bytes() for path in (photos / "b.jpg", photos / "b.png", sheet)}
+    for given, target in (([photos / "b.jpg", photos / "b.png"], "b.png"), ([sheet], "sheets/compare_01.png")):
+        with pytest.raises(UserError, match=f"out .*photos: its {target} would overwrite the photo .*{target}, give"):
+            translate(monkeypatch, *given, "--model", models["plain"], "--out", photos, "--compare")
+    assert {path: path.read_bytes() for path in before} == before
 
 
 def test_a_bad_picture_is_named_and_the_others_are_translated(
