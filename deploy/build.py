@@ -1,5 +1,6 @@
 """From a bundle to a proven engine directory: export, build, compare, measure, and only then put in place."""
 
+import importlib.util
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,7 +24,7 @@ from deploy.runtimes.pytorch import TorchRuntime
 from deploy.samples import Inputs, calibration_inputs, proof_inputs
 from deploy.signature import BatchProfile, bundle_signature
 from deploy.target import GRAPH, Target, Work
-from deploy.trt.builder import TensorRTOptions, TensorRTTarget
+from deploy.trt.builder import INSTALL, TensorRTOptions, TensorRTTarget
 from deploy.trt.torch_trt import TorchTensorRTTarget
 from deploy.verify import verify
 
@@ -33,9 +34,9 @@ class BuildOptions:
     """What engine to make."""
 
     backend: Backend | Literal["auto"] = "auto"
-    """auto: tensorrt where there is an NVIDIA GPU, else openvino."""
+    """auto: tensorrt where there are an NVIDIA GPU and the tensorrt package, else openvino."""
     precision: Precision | Literal["auto"] = "auto"
-    """auto: fp16 on a GPU, fp32 on a CPU."""
+    """auto: fp32 for openvino and onnxruntime, fp16 for the others."""
     batch: tuple[int, int, int] = (1, 8, 32)
     """The smallest batch that it takes, the one that it is tuned for, and the largest."""
     data: Path | None = None
@@ -58,7 +59,7 @@ def build(model: Path, out: Path, options: BuildOptions, report: Callable[[str],
     """
     config = load_bundle_config(model)
     batch = BatchProfile(*options.batch)
-    backend, precision = resolve(options)
+    backend, precision = resolve(options, report)
     target = make_target(backend, options)
     target.check(precision)
     if out.exists():
@@ -102,10 +103,14 @@ def build(model: Path, out: Path, options: BuildOptions, report: Callable[[str],
     return manifest
 
 
-def resolve(options: BuildOptions) -> tuple[Backend, Precision]:
-    """Backend and precision with "auto" decided for this machine."""
-    gpu = torch.cuda.is_available()
-    backend: Backend = ("tensorrt" if gpu else "openvino") if options.backend == "auto" else options.backend
+def resolve(options: BuildOptions, report: Callable[[str], None]) -> tuple[Backend, Precision]:
+    """Backend and precision with "auto" decided for this machine; reports a GPU that is left unused."""
+    backend: Backend = "openvino" if options.backend == "auto" else options.backend
+    if options.backend == "auto" and torch.cuda.is_available():
+        if importlib.util.find_spec("tensorrt") is None:
+            report(f"there is a GPU but no TensorRT, so the engine is for OpenVINO on the CPU: {INSTALL['tensorrt']}")
+        else:
+            backend = "tensorrt"
     default: Precision = "fp32" if backend in ("openvino", "onnxruntime") else "fp16"
     return backend, default if options.precision == "auto" else options.precision
 

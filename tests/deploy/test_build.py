@@ -1,3 +1,4 @@
+import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -130,8 +131,19 @@ def test_no_driver(bundle: Path, tmp_path: Path, backend: Any) -> None:
     assert left_in(tmp_path) == []
 
 
-@pytest.mark.parametrize(("gpu", "expected"), [(False, ("openvino", "fp32")), (True, ("tensorrt", "fp16"))])
-def test_auto(monkeypatch: pytest.MonkeyPatch, gpu: bool, expected: tuple[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("gpu", "installed", "expected"),
+    [
+        (False, True, ("openvino", "fp32")),
+        (True, True, ("tensorrt", "fp16")),
+        (True, False, ("openvino", "fp32")),
+    ],
+)
+def test_auto(monkeypatch: pytest.MonkeyPatch, gpu: bool, installed: bool, expected: tuple[str, str]) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
-    assert resolve(BuildOptions()) == expected
-    assert resolve(BuildOptions("tensorrt-rtx", "int8")) == ("tensorrt-rtx", "int8")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name if installed else None)
+    said: list[str] = []
+    assert resolve(BuildOptions(), said.append) == expected
+    assert resolve(BuildOptions("tensorrt-rtx", "int8"), said.append) == ("tensorrt-rtx", "int8")
+    unused = ["there is a GPU but no TensorRT, so the engine is for OpenVINO on the CPU: pip install 'limner[gpu]'"]
+    assert said == (unused if gpu and not installed else [])
