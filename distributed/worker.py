@@ -1,10 +1,12 @@
 """The composition root: what one worker builds and runs, the same under every launcher."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from core.bundle import load_bundle_config, load_generator
 from core.checkpoint import list_checkpoints, load_newest
@@ -117,13 +119,21 @@ def _init_from(bundle: str, task: Task, context: WorkerContext) -> None:
     strangers = [*loaded.unexpected_keys, *(name for name in loaded.missing_keys if not name.endswith(STATISTICS))]
     assert not strangers, f"equal architectures with different weights: {strangers}"
     state, _ = load_newest(Path(bundle).parent / "checkpoints")
-    if state is None:
-        context.say(f"{bundle}: no checkpoints beside it, so the discriminator starts from random weights")
+    trained = state["discriminator"] if state is not None else {}
+    if _shapes(trained) == _shapes(task.discriminator.state_dict()):
+        task.discriminator.load_state_dict(trained)
         return
-    try:
-        task.discriminator.load_state_dict(state["discriminator"], strict=True)
-    except RuntimeError:
-        context.say(f"{bundle}: its run's discriminator has other layers, so this one starts from random weights")
+    finding = "no checkpoints beside it" if state is None else "its run's discriminator has other layers"
+    require(
+        all(weight.requires_grad for weight in task.discriminator.parameters()),
+        f"init-from {bundle}: {finding}, and discriminator frozen-stages would freeze random weights: set it to 0, or "
+        "give the model/ of a run with this discriminator and its checkpoints",
+    )
+    context.say(f"{bundle}: {finding}, so the discriminator starts from random weights")
+
+
+def _shapes(weights: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: weight.shape for name, weight in weights.items()}
 
 
 def _newest_state(spec: RunSpec, context: WorkerContext, mirror: Mirror | None) -> dict[str, Any] | None:

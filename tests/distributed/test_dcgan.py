@@ -1,6 +1,7 @@
 """Portraits from noise keep the promises of the house: exact resume, two workers equal to one, starts from bundles."""
 
 import logging
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -124,6 +125,21 @@ def test_a_run_starts_from_a_bundle_and_its_runs_discriminator(
     assert "its run's discriminator has other layers" in caplog.text
     with pytest.raises(UserError, match="it draws at image-size 64, the run at 128"):
         train(make_spec("fourth", init_from=bundle, image_size=128, augment=replace(CONFIG.augment, load_size=None)))
+
+
+@pytest.mark.parametrize(
+    ("width", "finding"), [(4, "no checkpoints beside it"), (5, "its run's discriminator has other layers")]
+)
+def test_random_weights_are_never_frozen(
+    make_spec: Callable[..., RunSpec], train: Train, width: int, finding: str
+) -> None:
+    first = make_spec("first", epochs=1, discriminator=DCGANDiscriminatorConfig(width=width))
+    assert train(first)
+    if width == CONFIG.discriminator.width:
+        shutil.rmtree(first.run / "checkpoints")
+    frozen = replace(CONFIG.discriminator, frozen_stages=1)
+    with pytest.raises(UserError, match=f"init-from .*: {finding}, and discriminator frozen-stages would freeze"):
+        train(make_spec("second", init_from=str(first.run / "model"), discriminator=frozen))
 
 
 def test_a_collapsed_run_stops_where_asked(make_spec: Callable[..., RunSpec], train: Train) -> None:

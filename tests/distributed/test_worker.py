@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from core.bundle import load_generator
 from core.checkpoint import list_checkpoints
-from core.config import CadenceConfig, LaunchConfig, OptimizerConfig, UNetConfig
+from core.config import CadenceConfig, LaunchConfig, OptimizerConfig, PatchGANConfig, UNetConfig
 from core.errors import LimnerError, UserError
 from core.spec import RunSpec
 
@@ -125,6 +125,20 @@ def test_bundles_start_other_runs(make_spec: MakeSpec, train: Train) -> None:
     other = make_spec("other", init_from=str(first.run / "model"), generator=UNetConfig(width=8))
     with pytest.raises(UserError, match="make them equal"):
         train(other)
+
+
+def test_of_a_discriminator_with_other_layers_nothing_is_copied(
+    make_spec: MakeSpec, train: Train, remains: Remains
+) -> None:
+    """Not even the first layer, which would fit."""
+    first = make_spec("first", epochs=1, discriminator=PatchGANConfig(width=4, layers=1))
+    train(first)
+    alone = first.run / "elsewhere" / "model"
+    shutil.copytree(first.run / "model", alone)
+    foreign, fresh = make_spec("foreign", init_from=str(first.run / "model")), make_spec("fresh", init_from=str(alone))
+    train(foreign)
+    train(fresh)
+    assert remains(foreign.run) == remains(fresh.run)
 
 
 def test_a_loss_that_explodes_stops_the_run_and_leaves_the_good_checkpoint(make_spec: MakeSpec, train: Train) -> None:
