@@ -17,6 +17,8 @@ from core.files import sha256
 
 STATE, MANIFEST = "state.pt", "manifest.json"
 FORMAT = 1
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, RuntimeError)
+"""What reading a damaged checkpoint raises."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ class Checkpoint:
 def save_checkpoint(root: Path, state: dict[str, Any], seen_images: int, score: float | None, keep: int) -> Path:
     """Write `state` as root/SEEN and return that directory; then drop all but the `keep` newest and the best.
 
-    Nothing older is touched before the new one is complete. OSError (a full disk) leaves the older ones as they were.
+    Checkpoints of more images are dropped too: the run fell back behind them. Nothing older is touched before the new
+    one is complete. OSError (a full disk) leaves the older ones as they were.
     """
     root.mkdir(parents=True, exist_ok=True)
     final = root / f"{seen_images:010d}"
@@ -63,6 +66,9 @@ def save_checkpoint(root: Path, state: dict[str, Any], seen_images: int, score: 
         shutil.rmtree(final)
     aside.rename(final)
     _sync_directory(root)
+    for path in root.glob("[0-9]*"):
+        if path.name > final.name:
+            _remove(path)
     _prune(root, keep)
     return final
 
@@ -79,6 +85,15 @@ def list_checkpoints(root: Path) -> list[Checkpoint]:
     return found
 
 
+def is_intact(directory: Path) -> bool:
+    """Whether a checkpoint is as it was saved."""
+    try:
+        _verify(directory)
+    except _DAMAGE:
+        return False
+    return True
+
+
 def load_newest(root: Path) -> tuple[dict[str, Any] | None, list[str]]:
     """The newest undamaged state, or None if there is no checkpoint; and a line for each damaged one passed over.
 
@@ -89,7 +104,7 @@ def load_newest(root: Path) -> tuple[dict[str, Any] | None, list[str]]:
     for path in names:
         try:
             return _load(path), notes
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        except _DAMAGE as error:
             notes.append(f"checkpoint {path.name} is damaged ({error}); falling back to the one before")
     if names:
         raise LimnerError(f"{root}: all {len(names)} checkpoints are damaged: remove the directory to start again")
@@ -97,14 +112,18 @@ def load_newest(root: Path) -> tuple[dict[str, Any] | None, list[str]]:
 
 
 def _load(path: Path) -> dict[str, Any]:
+    _verify(path)
+    state: dict[str, Any] = torch.load(path / STATE, map_location="cpu", weights_only=True)
+    return state
+
+
+def _verify(path: Path) -> None:
     manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
     if manifest["format"] != FORMAT:
         raise ValueError(f"format {manifest['format']}, this version reads {FORMAT}")
     expected = manifest["files"][STATE]
     if (path / STATE).stat().st_size != expected["bytes"] or sha256(path / STATE) != expected["sha256"]:
         raise ValueError(f"{STATE} does not match its checksum")
-    state: dict[str, Any] = torch.load(path / STATE, map_location="cpu", weights_only=True)
-    return state
 
 
 def _prune(root: Path, keep: int) -> None:
@@ -113,9 +132,13 @@ def _prune(root: Path, keep: int) -> None:
     best = min(scored, key=lambda checkpoint: checkpoint.score or 0.0, default=None)
     for checkpoint in checkpoints[:-keep]:
         if checkpoint != best:
-            # The manifest goes first: what is left by a crash in between is no checkpoint any more.
-            (checkpoint.directory / MANIFEST).unlink()
-            shutil.rmtree(checkpoint.directory)
+            _remove(checkpoint.directory)
+
+
+def _remove(directory: Path) -> None:
+    """The manifest goes first: what is left by a crash in between is no checkpoint any more."""
+    (directory / MANIFEST).unlink(missing_ok=True)
+    shutil.rmtree(directory)
 
 
 def _sync_directory(path: Path) -> None:

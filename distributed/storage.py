@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import pyarrow.fs as pafs
 
-from core.checkpoint import MANIFEST, list_checkpoints
+from core.checkpoint import MANIFEST, is_intact, list_checkpoints
 from core.errors import LimnerError, UserError
 from core.spec import CONFIG, RunSpec, check_same, claim_run
 
@@ -82,24 +82,29 @@ class Mirror:
             self._filesystem.delete_dir(str(self._root / "checkpoints" / name))
 
     def pull(self) -> bool:
-        """Bring the run here if its newest checkpoint there is newer than the newest here; whether it was."""
+        """Bring the checkpoints that are missing or damaged here; whether there were any.
+
+        The rest of the run comes with them where the newest there is newer than the newest good one here.
+        """
         try:
             return self._pull()
         except OSError as error:
             raise LimnerError(f"storage {self._root}: {error}: mend it, or go on without --storage") from error
 
     def _pull(self) -> bool:
-        local = [checkpoint.directory.name for checkpoint in list_checkpoints(self._run / "checkpoints")]
-        newest = max(self._remote_checkpoints(), default="")
-        if newest <= max(local, default=""):
+        found = list_checkpoints(self._run / "checkpoints")
+        here = {checkpoint.directory.name for checkpoint in found if is_intact(checkpoint.directory)}
+        wanted = self._remote_checkpoints() - here
+        if not wanted:
             return False
+        behind = max(wanted) > max(here, default="")
         selector = pafs.FileSelector(str(self._root), recursive=True)
         files = [PurePosixPath(info.path) for info in self._filesystem.get_file_info(selector) if info.is_file]
         for path in sorted(files, key=lambda path: path.name == MANIFEST):
             relative = path.relative_to(self._root)
             if relative == PurePosixPath(CONFIG):  # the driver has checked it and written its own
                 continue
-            if relative.parts[0] != "checkpoints" or relative.parts[1] == newest:
+            if relative.parts[1] in wanted if relative.parts[0] == "checkpoints" else behind:
                 self._download(path, self._run / relative)
         return True
 

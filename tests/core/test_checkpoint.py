@@ -98,6 +98,21 @@ def test_saving_the_same_image_count_again_replaces_it(tmp_path: Path) -> None:
     assert state["again"]
 
 
+@pytest.mark.parametrize("keep", [1, 2])
+def test_after_a_fall_back_the_new_one_stays_and_those_beyond_it_go(tmp_path: Path, keep: int) -> None:
+    for number in (10, 20, 30, 40):
+        save(tmp_path, number, score=0.1, keep=4)
+    for number in (20, 30):
+        (tmp_path / f"{number:010d}" / STATE).write_bytes(b"rubbish")
+    (tmp_path / f"{40:010d}" / MANIFEST).unlink()
+    save(tmp_path, 15, score=0.2, keep=keep)
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["0000000010", "0000000015"]
+    state, notes = load_newest(tmp_path)
+    assert state is not None
+    assert state["seen_images"] == 15
+    assert notes == []
+
+
 def test_loading_never_unpickles_code(tmp_path: Path) -> None:
     class Trap:
         def __reduce__(self) -> tuple[object, tuple[str]]:

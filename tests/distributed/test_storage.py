@@ -47,6 +47,40 @@ def test_what_was_pruned_here_is_dropped_there(run: Path, tmp_path: Path) -> Non
     assert contents(there) == contents(run)
 
 
+def test_a_lost_run_gets_all_its_checkpoints_back_and_the_mirror_keeps_its_own(run: Path, tmp_path: Path) -> None:
+    """The best too, which is neither here nor among the newest."""
+    for seen, score in ((2, 0.1), (3, 0.3), (4, 0.2)):
+        save_checkpoint(run / "checkpoints", {}, seen, score, keep=2)
+    Mirror(str(tmp_path / "bucket"), run).push()
+    elsewhere = tmp_path / "there" / "run"
+    mirror = Mirror(str(tmp_path / "bucket"), elsewhere)
+    mirror.pull()
+    mirror.push()
+    for root in (elsewhere, tmp_path / "bucket" / "run"):
+        assert [checkpoint.seen_images for checkpoint in list_checkpoints(root / "checkpoints")] == [2, 3, 4]
+
+
+def test_a_damaged_checkpoint_is_mended_by_its_good_copy(run: Path, tmp_path: Path) -> None:
+    mirror = Mirror(str(tmp_path / "bucket"), run)
+    mirror.push()
+    before = contents(run)
+    (run / "checkpoints" / "0000000001" / "state.pt").write_bytes(b"rubbish")
+    assert mirror.pull()
+    assert contents(run) == before
+
+
+def test_what_is_newer_here_is_not_taken_back(run: Path, tmp_path: Path) -> None:
+    """An older checkpoint is mended beside it, and nothing else is touched."""
+    mirror = Mirror(str(tmp_path / "bucket"), run)
+    mirror.push()
+    save_checkpoint(run / "checkpoints", {}, 2, None, keep=2)
+    (run / "samples" / "epoch_0001.png").write_bytes(b"newer")
+    before = contents(run)
+    shutil.rmtree(run / "checkpoints" / "0000000001")
+    assert mirror.pull()
+    assert contents(run) == before
+
+
 def test_a_checkpoint_is_committed_by_its_manifest_and_one_without_is_not_there(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
