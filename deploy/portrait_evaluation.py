@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from core.bundle import bundle_hash, load_bundle_config, load_generator
+from core.config import require
 from core.images import Uint8Image, from_uint8, to_uint8
 from core.metrics.diversity import mean_pairwise_distance
 from core.metrics.fid import frechet_distance
@@ -19,11 +20,13 @@ from core.metrics.precision_recall import precision_recall
 from core.metrics.swd import sliced_wasserstein
 from core.sampling import draw_latents, draw_styles, generate, generator_config
 from core.sheets import comparison_sheet
-from data_pipeline.index import load_dataset
+from data_pipeline.index import Dataset, load_dataset
 from data_pipeline.reference import read_photos
 from deploy.report import Report, Table
 
 BATCH = 32
+LEAST = 4
+"""Portraits on either side: precision and recall look at the 3rd nearest other, KID at two halves of 2."""
 SHOWN = 16
 SEED = 0
 DEFINITIONS = (
@@ -60,12 +63,14 @@ def evaluate_portraits(
 ) -> Report:
     """As many samples as the split has photos against these, beside the photos mirrored, which shows what is noise.
 
+    UserError where these are under LEAST.
+
     inception: file of weights; None: no figures of Inception. track: shows progress over an iterable.
     """
     config = load_bundle_config(model)
     dataset = load_dataset(data)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    photos = read_photos(dataset.root, dataset.split(split), config.image_size)
+    photos = read_enough(dataset, split, config.image_size, LEAST)
     count = len(photos)
     ours = generator_config(config)
     latents, styles = draw_latents(ours, SEED, count), draw_styles(ours, count, None)
@@ -102,6 +107,17 @@ def evaluate_portraits(
         sheet_title="Samples beside the nearest portraits of the data",
         metrics={**facts, "scores": {name: asdict(score) for name, score in scores.items()}},
     )
+
+
+def read_enough(dataset: Dataset, split: str, size: int, least: int) -> Tensor:
+    """The photos of a split, (N, 3, size, size) float in [-1, 1]; UserError where they are under `least`."""
+    records = dataset.split(split)
+    require(
+        len(records) >= least,
+        f"{dataset.root} has {len(records)} portraits in split {split!r}, to compare with them takes at least {least}: "
+        "give another split, or another dataset",
+    )
+    return read_photos(dataset.root, records, size)
 
 
 def _score(pictures: Tensor, photos: Tensor, nearest: Tensor) -> PortraitScores:

@@ -19,8 +19,7 @@ from core.runs import find_model
 from core.sampling import draw_latents, draw_styles, generate, generator_config, tour
 from core.sheets import save_png, tiles
 from data_pipeline.index import load_dataset
-from data_pipeline.reference import read_photos
-from deploy.portrait_evaluation import neighbour_sheet
+from deploy.portrait_evaluation import neighbour_sheet, read_enough
 
 FRAMES_PER_LEG, FRAME_MS = 16, 60
 NEIGHBOURS, COMPARED = 3, 16
@@ -59,8 +58,12 @@ def main() -> None:
     """Read the options and write the pictures."""
     options = parse(Options)
     model = find_model(options.model)
-    config = generator_config(load_bundle_config(model))
+    bundle = load_bundle_config(model)
+    config = generator_config(bundle)
     generator = load_generator(model)
+    photos = None
+    if options.data is not None:
+        photos = read_enough(load_dataset(options.data), "train", bundle.image_size, NEIGHBOURS)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     def draw(latents: Tensor, styles: Tensor) -> list[Uint8Image]:
@@ -80,15 +83,13 @@ def main() -> None:
         frames = [Image.fromarray(picture) for picture in draw(walk, styles)]
         file = options.out / "interpolation.gif"
         frames[0].save(file, save_all=True, append_images=frames[1:], duration=FRAME_MS, loop=0)
-    if options.data is not None:
-        compare(from_uint8(np.stack(pictures[:COMPARED])), options.data, options.out)
+    if photos is not None:
+        compare(from_uint8(np.stack(pictures[:COMPARED])), photos, options.out)
     print(f"{len(pictures)} portraits in {options.out}, all of them in {options.out / 'grid.png'}")
 
 
-def compare(samples: Tensor, data: Path, out: Path) -> None:
+def compare(samples: Tensor, photos: Tensor, out: Path) -> None:
     """Write samples beside their nearest training pictures, and say whether they look learned by heart."""
-    dataset = load_dataset(data)
-    photos = read_photos(dataset.root, dataset.split("train"), samples.shape[-1])
     save_png(out / "nearest.png", neighbour_sheet(samples, photos, NEIGHBOURS))
     ours, theirs = (float(part.median()) for part in (nearest_pictures(samples, photos).distance, own_distance(photos)))
     print(f"median distance to the nearest training picture: samples {ours:.3f}, training pictures {theirs:.3f};")

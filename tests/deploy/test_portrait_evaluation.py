@@ -11,8 +11,11 @@ from torch import Tensor, nn
 import deploy.portrait_evaluation
 from core.bundle import BundleConfig, build_generator, save_bundle
 from core.config import DCGANGeneratorConfig
+from core.errors import UserError
 from core.networks.init import init_weights
-from deploy.portrait_evaluation import evaluate_portraits
+from data_pipeline.importers.prepare import PrepareOptions
+from data_pipeline.importers.synthetic import import_synthetic
+from deploy.portrait_evaluation import LEAST, evaluate_portraits
 
 
 def track(things: Iterable[Any], total: int, what: str) -> Iterable[Any]:
@@ -44,6 +47,22 @@ def test_without_weights_no_number_bears_inceptions_names(model: Path, tiny_data
     assert scores["data, mirrored"]["diversity"] == pytest.approx(1.0)
     for side, distance in scores["generator"]["swd"].items():
         assert distance > 2 * scores["data, mirrored"]["swd"][side]
+
+
+def test_too_few_portraits_are_one_line(model: Path, tiny_data: Path) -> None:
+    message = "has 2 portraits in split 'val', to compare with them takes at least 4: give another split, or another"
+    with pytest.raises(UserError, match=message):
+        evaluate_portraits(model, tiny_data, "val", None, track)
+
+
+@pytest.mark.parametrize("weights", [None, Path("weights")])
+def test_the_fewest_portraits_are_enough(
+    model: Path, tmp_path: Path, weights: Path | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deploy.portrait_evaluation, "load_inception", lambda path: Colours())
+    import_synthetic(LEAST, tmp_path / "few", PrepareOptions(size=64, val_fraction=0.0))
+    report = evaluate_portraits(model, tmp_path / "few", "train", weights, track)
+    assert report.metrics["pictures"] == LEAST
 
 
 def test_with_weights_they_do(model: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from core.bundle import BundleConfig, build_generator, save_bundle
 from core.config import DCGANGeneratorConfig, UNetConfig
 from core.errors import UserError
 from core.networks.init import init_weights
+from data_pipeline.importers.prepare import PrepareOptions
+from data_pipeline.importers.synthetic import import_synthetic
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 Sample = Callable[..., None]
@@ -56,6 +58,15 @@ def test_the_ways_to_look_at_samples(sample: Sample, tiny_data: Path, capsys: py
     said = capsys.readouterr().out
     assert "median distance to the nearest training picture: samples" in said
     assert "3 portraits in out" in said
+
+
+def test_samples_are_compared_with_enough_portraits_or_none_is_drawn(sample: Sample, tmp_path: Path) -> None:
+    for count in (2, 3):
+        import_synthetic(count, tmp_path / str(count), PrepareOptions(size=64, val_fraction=0.0))
+    with pytest.raises(UserError, match="2 has 2 portraits in split 'train', to compare with them takes at least 3"):
+        sample("--count", 1, "--data", "2")
+    assert not Path("out").exists()
+    sample("--count", 1, "--data", "3")
 
 
 def test_what_cannot_be_drawn_is_said_in_one_line(sample: Sample, tmp_path: Path) -> None:
