@@ -86,7 +86,7 @@ def build(model: Path, out: Path, options: BuildOptions, report: Callable[[str],
             source=Source(bundle_hash(model), config.task, config.image_size, config.fit, tuple(config.styles)),
             backend=backend,
             backend_version=target.version(),
-            precision=_precision(target, work),
+            precision=_precision(target, work, report),
             batch=batch,
             signature=work.signature,
             device=target.device(),
@@ -139,8 +139,10 @@ def make_graph(work: Work, calibration: Sequence[Inputs]) -> ModelProto:
     return graph if work.signature == work.floats else with_pixels(graph)
 
 
-def _precision(target: Target, work: Work) -> PrecisionReport:
+def _precision(target: Target, work: Work, report: Callable[[str], None]) -> PrecisionReport:
     asked, found = work.precision, target.executed(work)
+    if found == "unknown" and target.runs_here:
+        report(f"warning: the engine's own report names no types, so that it runs in {asked} is not proven")
     if found not in (asked, "unknown") and asked not in target.storage_only:
         raise LimnerError(f"asked for {asked}, but most convolutions of the engine run in {found}: it is not kept")
     return PrecisionReport(asked=asked, stored="fp32" if asked == "bf16" else asked, executed=found)

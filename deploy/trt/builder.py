@@ -32,12 +32,14 @@ INSTALL: dict[Kind, str] = {
     "tensorrt-rtx": "pip install tensorrt-rtx (Linux and Windows)",
 }
 TYPES = {
-    "int8": r"INT8",
+    "int8": r"INT8|I8I8",
     "bf16": r"BF16|BFLOAT16",
-    "fp16": r"FP16|HALF|\bFLOAT16",
-    "fp32": r"FP32|\bFLOAT(32)?\b",
+    "fp16": r"FP16|HALF|\bFLOAT16|F16F16",
+    "fp32": r"FP32|\bFLOAT(32)?\b|F32F32",
 }
-"""How an inspector's report writes each type, narrowest first."""
+"""How an inspector's report writes each type, narrowest first; last as the names of kernels have it."""
+FORMATS = ("Format/Datatype", "DataType", "Format")
+"""What a report calls a tensor's type: TensorRT 10, TensorRT 11."""
 RTX_CAPABILITIES = ((7, 5), (8, 0), (8, 6), (8, 9), (12, 0), (12, 1))
 """Compute capabilities that TensorRT-RTX 1.7 runs on; there is none of the data-centre Hoppers and Blackwells."""
 
@@ -87,6 +89,13 @@ def check_driver(backend: Backend) -> None:
             f"backend {backend}: no NVIDIA GPU or driver (or a torch without CUDA) here: take --backend openvino, or "
             "tensorrt-rtx, which builds without a GPU"
         )
+
+
+def runs_here(kind: Kind) -> bool:
+    """Whether there is a GPU that runs such plans."""
+    if not torch.cuda.is_available():
+        return False
+    return kind == "tensorrt" or torch.cuda.get_device_capability() in RTX_CAPABILITIES
 
 
 @cache
@@ -157,18 +166,27 @@ def _read_timing_cache(config: Any, options: TensorRTOptions) -> Any:
 def layer_precision(report: str) -> str:
     """The precision that most convolutions of a plan work in, from the inspector's JSON; "unknown" if it has no types.
 
-    An int8 convolution may write fp32, so the narrowest type among a layer's inputs and outputs counts. Where layers
-    are fused beyond recognition all layers count.
+    A layer's type is told by its inputs and outputs, its weights and the name of its kernel; with dynamic shapes the
+    first may be missing. The narrowest of them counts, as an int8 convolution may write fp32. Where layers are fused
+    beyond recognition all layers count.
     """
     layers = [layer for layer in json.loads(report).get("Layers", []) if isinstance(layer, dict)]
-    convolutions = [layer for layer in layers if "conv" in json.dumps(layer).lower()]
+    convolutions = [
+        layer for layer in layers if "conv" in json.dumps(layer).lower() and layer.get("LayerType") != "Reformat"
+    ]
     found: list[str] = []
     for layer in convolutions or layers:
-        formats = " ".join(
-            str(port.get("Format/Datatype")) for key in ("Inputs", "Outputs") for port in layer.get(key, [])
-        )
-        found += [name for name, words in TYPES.items() if re.search(words, formats.upper())][:1]
+        words = _words_on_types(layer)
+        found += [name for name, pattern in TYPES.items() if re.search(pattern, words)][:1]
     return Counter(found).most_common(1)[0][0] if found else "unknown"
+
+
+def _words_on_types(layer: dict[str, Any]) -> str:
+    tensors = [tensor for side in ("Inputs", "Outputs") for tensor in layer.get(side, [])]
+    words = [tensor.get(key) for tensor in tensors if isinstance(tensor, dict) for key in FORMATS]
+    kernel = layer.get("Weights")
+    words += [kernel.get("Type") if isinstance(kernel, dict) else None, layer.get("TacticName")]
+    return " ".join(str(word).upper() for word in words if word)
 
 
 def settings(options: TensorRTOptions) -> dict[str, Any]:
@@ -190,9 +208,7 @@ class TensorRTTarget:
         self.kind = kind
         self.module = load_tensorrt(kind)
         self.options = options
-        self.runs_here = torch.cuda.is_available() and (
-            kind == "tensorrt" or torch.cuda.get_device_capability() in RTX_CAPABILITIES
-        )
+        self.runs_here = runs_here(kind)
         if kind == "tensorrt-rtx":
             self._check_rtx_options()
 
@@ -234,5 +250,5 @@ class TensorRTTarget:
             return "unknown"
         from deploy.trt.runner import Plan
 
-        with Plan(self.kind, work.directory, self.options.strip_plan) as plan:
-            return layer_precision(plan.layers())
+        with Plan(self.kind, work.directory, self.settings()) as plan:
+            return layer_precision(plan.layers(work.signature, work.batch.optimum))

@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from core.errors import UserError
+from core.errors import LimnerError, UserError
 from deploy.manifest import Manifest
 from deploy.signature import BatchProfile, Port, Signature
 from deploy.target import GRAPH
-from deploy.trt.builder import PLAN, Kind, check_driver, load_tensorrt, logger
+from deploy.trt.builder import PLAN, Kind, check_driver, load_tensorrt, logger, runs_here
 
 LANES = 2
 """Callers at once for one batch size: while one batch is copied, the other computes."""
@@ -26,30 +26,47 @@ LANES = 2
 class Plan:
     """A deserialized plan. A context manager; its owner closes it."""
 
-    def __init__(self, kind: Kind, directory: Path, stripped: bool = False) -> None:
-        """directory: holds the plan, and the graph whose weights a stripped plan gets back.
+    def __init__(self, kind: Kind, directory: Path, options: Mapping[str, Any]) -> None:
+        """directory: holds the plan, and the graph whose weights a stripped plan gets back; options: the manifest's.
 
-        Raises UserError where there is no driver, or TensorRT refuses the plan.
+        The plan is code that runs: it must be one's own, or its checksum be the manifest's. Raises UserError where
+        there is no driver, or TensorRT refuses the plan.
         """
         self.trt = load_tensorrt(kind)
         check_driver(kind)
         log = logger(self.trt)
         self.runtime = self.trt.Runtime(log)
+        self.runtime.engine_host_code_allowed = options["version_compatible"]  # such a plan brings its own runtime
         self.engine = self.runtime.deserialize_cuda_engine((directory / PLAN).read_bytes())
         if self.engine is None:
             raise UserError(
                 f"{directory / PLAN}: {kind} {self.trt.__version__} on {torch.cuda.get_device_name()} refuses "
                 "it (built by another version, for another GPU, or damaged): build the engine again on this machine"
             )
-        if stripped:
+        if options["strip_plan"]:
             refitter = self.trt.Refitter(self.engine, log)
             weights = self.trt.OnnxParserRefitter(refitter, log)
             if not (weights.refit_from_file(str(directory / GRAPH)) and refitter.refit_cuda_engine()):
                 raise UserError(f"{directory / PLAN}: cannot take its weights from {GRAPH}: build the engine again")
 
-    def layers(self) -> str:
-        """The inspector's report on all layers, as JSON."""
+    def context(self) -> Any:
+        """A new execution context; LimnerError where the GPU has no memory left for one."""
+        context = self.engine.create_execution_context()
+        if context is None:
+            raise LimnerError(f"{PLAN}: no execution context to be had, most likely for want of GPU memory: free some")
+        return context
+
+    def layers(self, signature: Signature, batch: int) -> str:
+        """The inspector's report on all layers at one batch size, as JSON.
+
+        Without a context whose shapes are known the formats of a plan with dynamic shapes are not reported.
+        """
+        context = self.context()
+        tensors = self.tensors(signature)
+        for port in signature.inputs:
+            context.set_input_shape(tensors[port.name], (batch, *port.shape))
         inspector = self.engine.create_engine_inspector()
+        inspector.execution_context = context
         return str(inspector.get_engine_information(self.trt.LayerInformationFormat.JSON))
 
     def tensors(self, signature: Signature) -> dict[str, str]:
@@ -87,7 +104,7 @@ class _Lane:
 
     def __init__(self, plan: Plan, signature: Signature, batch: int, fixed: bool) -> None:
         """batch: the size if `fixed`, else the largest."""
-        self.context = plan.engine.create_execution_context()
+        self.context = plan.context()
         self.stream: torch.cuda.Stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         self.signature = signature
         self.tensors = plan.tensors(signature)
@@ -172,21 +189,30 @@ class TensorRTRuntime:
         self.plan.close()
 
 
+def check_origin(directory: Path, manifest: Manifest, version: str, travels: bool) -> None:
+    """UserError where the software's version or the GPU here is not the one that an engine was built for.
+
+    travels: whether the engine runs on later versions too.
+    """
+    backend, built_by = manifest.backend, manifest.backend_version
+    if version != built_by and not travels:
+        raise UserError(
+            f"{directory}: built by {backend} {built_by}, here is {version}: build it again, or install {built_by}"
+        )
+    check_driver(backend)
+    device = torch.cuda.get_device_name()
+    if backend == "tensorrt-rtx":
+        if not runs_here(backend):
+            raise UserError(f"{directory}: tensorrt-rtx does not run on {device}: build it for another backend")
+    elif manifest.options["hardware"] == "this" and device != manifest.device:
+        raise UserError(f"{directory}: built for {manifest.device}, here is {device}: build it again on this machine")
+
+
 def open_runtime(directory: Path, manifest: Manifest, options: Mapping[str, Any]) -> TensorRTRuntime:
-    """The runtime of an engine directory; see deploy.engine.open_runtime.
+    """The runtime of an engine directory with a plan; see deploy.engine.open_runtime.
 
     Raises UserError, before it touches the plan, where TensorRT's version or the GPU is not the one it was built for.
     """
     kind: Kind = "tensorrt-rtx" if manifest.backend == "tensorrt-rtx" else "tensorrt"
-    trt = load_tensorrt(kind)
-    if trt.__version__ != manifest.backend_version and kind == "tensorrt" and not options["version_compatible"]:
-        raise UserError(
-            f"{directory}: built by {kind} {manifest.backend_version}, here is {trt.__version__}: build it again, or "
-            "with --tensorrt.version-compatible"
-        )
-    check_driver(kind)
-    device = torch.cuda.get_device_name()
-    if kind == "tensorrt" and options["hardware"] == "this" and device != manifest.device:
-        raise UserError(f"{directory}: built for {manifest.device}, here is {device}: build it again on this machine")
-    plan = Plan(kind, directory, stripped=options["strip_plan"])
-    return TensorRTRuntime(plan, manifest.signature, manifest.batch)
+    check_origin(directory, manifest, load_tensorrt(kind).__version__, travels=options["version_compatible"])
+    return TensorRTRuntime(Plan(kind, directory, options), manifest.signature, manifest.batch)

@@ -22,8 +22,8 @@ from deploy.engine import Runtime
 from deploy.manifest import Manifest, Precision
 from deploy.onnx_export import EXAMPLE_BATCH
 from deploy.target import Work
-from deploy.trt.builder import PLAN, TensorRTOptions, check_driver, settings
-from deploy.trt.runner import Plan, TensorRTRuntime
+from deploy.trt import runner
+from deploy.trt.builder import PLAN, TensorRTOptions, check_driver, load_tensorrt, settings
 
 PROGRAM = "engine.ep"
 
@@ -108,8 +108,9 @@ class TorchTensorRTTarget:
         self.keywords = compile_options(options)
 
     def version(self) -> str:
-        """Of the package."""
-        return str(self.package.__version__)
+        """Of what runs the engine: the package, or TensorRT itself for a bare plan."""
+        module = load_tensorrt("tensorrt") if self.options.bare else self.package
+        return str(module.__version__)
 
     def device(self) -> str:
         """The GPU."""
@@ -179,8 +180,11 @@ class TorchTensorRTRuntime:
 
 
 def open_runtime(directory: Path, manifest: Manifest, options: Mapping[str, Any]) -> Runtime:
-    """The runtime of an engine directory; see deploy.engine.open_runtime."""
-    check_driver("torch-tensorrt")
+    """The runtime of an engine directory; see deploy.engine.open_runtime.
+
+    Raises UserError where the version (of TensorRT for a bare plan) or the GPU is not the one it was built for.
+    """
     if options["bare"]:
-        return TensorRTRuntime(Plan("tensorrt", directory, options["strip_plan"]), manifest.signature, manifest.batch)
+        return runner.open_runtime(directory, manifest, options)
+    runner.check_origin(directory, manifest, load_torch_tensorrt().__version__, travels=False)
     return TorchTensorRTRuntime(directory / PROGRAM)

@@ -96,6 +96,14 @@ def test_an_engine_of_another_precision_is_not_kept(
     assert left_in(tmp_path) == []
 
 
+def test_an_unproven_precision_is_said_aloud(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(OpenVinoTarget, "executed", lambda self, work: "unknown")
+    said: list[str] = []
+    manifest = build(bundle, tmp_path / "engine", BuildOptions(backend="openvino", batch=SMALL), said.append)
+    assert manifest.precision.executed == "unknown"
+    assert "warning: the engine's own report names no types, so that it runs in fp32 is not proven" in said
+
+
 def test_what_a_killed_build_left_is_no_hindrance(bundle: Path, tmp_path: Path) -> None:
     (tmp_path / ".engine.new").mkdir()
     (tmp_path / ".engine.new" / "model.onnx").write_bytes(b"half")

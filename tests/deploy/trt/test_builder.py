@@ -131,5 +131,35 @@ def test_precision_is_read_from_the_inspectors_report(inputs: str, outputs: str,
     assert layer_precision(json.dumps({"Layers": layers})) == expected
 
 
+NO_FORMAT = "N/A due to dynamic shapes"
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({"Weights": {"Type": "Half", "Count": 9408}}, "fp16"),
+        ({"Weights": {"Type": "Float", "Count": 9408}}, "fp32"),
+        ({"Weights": {"Type": "Int8", "Count": 9408}}, "int8"),
+        ({"TacticName": "sm80_xmma_fprop_implicit_gemm_f16f16_f16f32_f16_nhwckrsc_nhwc_tilesize64x64x32"}, "fp16"),
+        ({"TacticName": "sm80_xmma_deconv_implicit_gemm_bf16bf16_bf16f32_f32_nhwckrsc_nhwc"}, "bf16"),
+        ({"TacticName": "sm80_xmma_fprop_implicit_gemm_interleaved_i8i8_i8i32_f32_nchw_vect_c_32kcrs"}, "int8"),
+        ({"TacticName": "sm80_xmma_fprop_implicit_gemm_tf32f32_tf32f32_f32_nhwckrsc_nhwc"}, "fp32"),
+        ({"Inputs": [{"Name": "x", "DataType": "Half", "Format": "Row major linear"}]}, "fp16"),
+        ({}, "unknown"),
+    ],
+)
+def test_precision_of_dynamic_shapes_is_read_from_weights_and_kernels(facts: dict[str, Any], expected: str) -> None:
+    """Reports as TensorRT 10 (and, without the slash, 11) gives them for plans of a batch range."""
+    reformat = layer("Reformatting CopyNode for Input Tensor 0 to node_Conv_1", "Float", "Half")
+    convolution = layer("node_Conv_1 + node_Relu_2", NO_FORMAT, NO_FORMAT) | {
+        "LayerType": "CaskConvolution",
+        "ParameterType": "Convolution",
+        "Bias": {"Type": "Float", "Count": 64},
+        "TacticValue": "0x4749124f62d8bd23",
+    }
+    report = {"Layers": [*[reformat | {"LayerType": "Reformat"}] * 3, convolution | facts], "Bindings": ["photo"]}
+    assert layer_precision(json.dumps(report)) == expected
+
+
 def test_a_report_of_names_alone_proves_nothing() -> None:
     assert layer_precision(json.dumps({"Layers": ["node_Conv_1", "node_Conv_2"]})) == "unknown"

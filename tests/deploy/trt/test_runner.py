@@ -11,13 +11,13 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from core.errors import UserError
+from core.errors import LimnerError, UserError
 from deploy.build import BuildOptions, build
 from deploy.engine import open_engine
 from deploy.manifest import Manifest, read_manifest
 from deploy.signature import BatchProfile, Port, Signature
 from deploy.trt import runner
-from deploy.trt.builder import PLAN, TensorRTOptions, settings
+from deploy.trt.builder import PLAN, TensorRTOptions, TensorRTTarget, settings
 from deploy.trt.runner import LANES, Plan, TensorRTRuntime, open_runtime
 
 SIGNATURE = Signature(
@@ -26,7 +26,7 @@ SIGNATURE = Signature(
 
 
 class FakeEngine:
-    """As much of ICudaEngine as a plan's ports are read from."""
+    """As much of ICudaEngine as a plan's ports and layers are read from."""
 
     def __init__(self, tensors: dict[str, tuple[str, type]]) -> None:
         self.tensors = tensors
@@ -41,11 +41,44 @@ class FakeEngine:
     def get_tensor_dtype(self, name: str) -> type:
         return self.tensors[name][1]
 
+    def create_execution_context(self) -> Any:
+        shapes: dict[str, tuple[int, ...]] = {}
+        return SimpleNamespace(shapes=shapes, set_input_shape=shapes.__setitem__)
+
+    def create_engine_inspector(self) -> "FakeInspector":
+        return FakeInspector()
+
+
+class FakeInspector:
+    """Says what it was asked about."""
+
+    execution_context: Any = None
+
+    def get_engine_information(self, format: str) -> str:
+        return f"layers at {self.execution_context.shapes} as {format}"
+
+
+class FakeRuntime:
+    """As much of Runtime as plans are loaded with; `made` are all of a test."""
+
+    made: list["FakeRuntime"] = []  # noqa: RUF012 - emptied by the fixture
+
+    def __init__(self, engine: FakeEngine | None) -> None:
+        self.engine = engine
+        self.engine_host_code_allowed = False
+        self.allowed_when_loading = False
+        FakeRuntime.made.append(self)
+
+    def deserialize_cuda_engine(self, data: bytes) -> FakeEngine | None:
+        self.allowed_when_loading = self.engine_host_code_allowed
+        return self.engine
+
 
 def fake_trt(engine: FakeEngine | None, version: str = "11.0.0.114") -> SimpleNamespace:
     return SimpleNamespace(
         __version__=version,
-        Runtime=lambda log: SimpleNamespace(deserialize_cuda_engine=lambda data: engine),
+        Runtime=lambda log: FakeRuntime(engine),
+        LayerInformationFormat=SimpleNamespace(JSON="JSON"),
         TensorIOMode=SimpleNamespace(INPUT="in"),
         nptype=lambda dtype: dtype,
     )
@@ -55,6 +88,7 @@ def fake_trt(engine: FakeEngine | None, version: str = "11.0.0.114") -> SimpleNa
 def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """A machine with a GPU of name "GPU A" and the TensorRT that the test gives."""
     (tmp_path / PLAN).write_bytes(b"plan")
+    monkeypatch.setattr(FakeRuntime, "made", [])
 
     def install(trt: SimpleNamespace, gpu: str = "GPU A") -> Path:
         monkeypatch.setattr(runner, "load_tensorrt", lambda kind: trt)
@@ -84,7 +118,7 @@ def manifest(engine_directory: Path) -> Manifest:
         (
             "10.15.1.29",
             "GPU A",
-            r"built by tensorrt 11.0.0.114, here is 10.15.1.29: build it again, or with --",
+            r"built by tensorrt 11.0.0.114, here is 10.15.1.29: build it again, or install 11.0.0.114$",
         ),
         ("11.0.0.114", "GPU B", r"built for GPU A, here is GPU B: build it again on this machine"),
         (
@@ -104,7 +138,50 @@ def test_plans_that_are_meant_to_travel_reach_tensorrt(machine: Any, manifest: M
     directory = machine(fake_trt(None, "11.4.0.1"), "GPU B")
     travelling = settings(TensorRTOptions(version_compatible=True, hardware="ampere-plus"))
     with pytest.raises(UserError, match=r"tensorrt 11.4.0.1 on GPU B refuses it"):
-        open_runtime(directory, manifest, travelling)
+        open_runtime(directory, replace(manifest, options=travelling), travelling)
+
+
+@pytest.mark.parametrize("travels", [False, True])
+def test_only_version_compatible_plans_may_bring_code(machine: Any, travels: bool) -> None:
+    directory = machine(fake_trt(FakeEngine(PORTS)))
+    Plan("tensorrt", directory, settings(TensorRTOptions(version_compatible=travels)))
+    assert [runtime.allowed_when_loading for runtime in FakeRuntime.made] == [travels]
+
+
+@pytest.mark.parametrize(
+    ("version", "capability", "message"),
+    [
+        ("1.6.0.1", (8, 9), r"built by tensorrt-rtx 1.7.1.116, here is 1.6.0.1: build it again, or install 1.7.1.116$"),
+        ("1.7.1.116", (9, 0), r"tensorrt-rtx does not run on GPU A: build it for another backend$"),
+        ("1.7.1.116", (8, 9), r"tensorrt-rtx 1.7.1.116 on GPU A refuses it"),
+    ],
+)
+def test_rtx_plans_of_elsewhere(
+    machine: Any,
+    manifest: Manifest,
+    monkeypatch: pytest.MonkeyPatch,
+    version: str,
+    capability: tuple[int, int],
+    message: str,
+) -> None:
+    directory = machine(fake_trt(None, version))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
+    rtx = replace(manifest, backend="tensorrt-rtx", backend_version="1.7.1.116", device="any GPU")
+    with pytest.raises(UserError, match=message):
+        open_runtime(directory, rtx, rtx.options)
+
+
+def test_the_inspector_is_asked_at_a_known_shape(machine: Any) -> None:
+    plan = plan_with(machine, PORTS)
+    assert plan.layers(SIGNATURE, batch=4) == "layers at {'photo': (4, 3, 8, 8), 'style': (4,)} as JSON"
+
+
+def test_no_memory_for_a_context(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = plan_with(machine, PORTS)
+    monkeypatch.setattr(plan.engine, "create_execution_context", lambda: None)
+    with pytest.raises(LimnerError, match="no execution context to be had, most likely for want of GPU memory"):
+        plan.context()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
@@ -122,7 +199,7 @@ PORTS: dict[str, tuple[str, type]] = {
 
 
 def plan_with(machine: Any, tensors: dict[str, tuple[str, type]]) -> Plan:
-    return Plan("tensorrt", machine(fake_trt(FakeEngine(tensors))))
+    return Plan("tensorrt", machine(fake_trt(FakeEngine(tensors))), settings(TensorRTOptions()))
 
 
 def test_ports_are_found_by_name_in_any_order(machine: Any) -> None:
@@ -195,6 +272,8 @@ def test_a_plan_is_the_same_generator(
     bundle: Path, tiny_data: Path, tmp_path: Path, backend: Any, precision: Any
 ) -> None:
     pytest.importorskip(backend.replace("-", "_"))
+    if not TensorRTTarget(backend, TensorRTOptions()).runs_here:
+        pytest.skip(f"{backend} does not run on {torch.cuda.get_device_name()}")
     out = tmp_path / "engine"
     build(bundle, out, BuildOptions(backend, precision, (1, 4, 8), data=tiny_data), lambda line: None)
     assert isinstance(read_manifest(out).parity, dict)

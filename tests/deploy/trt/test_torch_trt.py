@@ -1,7 +1,8 @@
 import importlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,9 @@ from deploy.build import BuildOptions, build
 from deploy.manifest import read_manifest
 from deploy.onnx_export import to_half
 from deploy.signature import Signature
-from deploy.trt.builder import TensorRTOptions
-from deploy.trt.torch_trt import FloatPorts, compile_options, half_module, load_torch_tensorrt
+from deploy.trt import runner, torch_trt
+from deploy.trt.builder import TensorRTOptions, settings
+from deploy.trt.torch_trt import FloatPorts, compile_options, half_module, load_torch_tensorrt, open_runtime
 
 GetCase = Callable[[str], tuple[nn.Module, Signature, ModelProto]]
 
@@ -74,6 +76,30 @@ def test_a_package_that_does_not_import_is_explained(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(importlib, "import_module", broken)
     with pytest.raises(UserError, match=r"not usable here \(libtorch_cuda.so: cannot open .* file\): pip install"):
         load_torch_tensorrt()
+
+
+@pytest.mark.parametrize(
+    ("version", "gpu", "message"),
+    [
+        ("2.13.0", "GPU A", r"built by torch-tensorrt 2.11.0, here is 2.13.0: build it again, or install 2.11.0$"),
+        ("2.11.0", "GPU B", r"built for GPU A, here is GPU B: build it again on this machine$"),
+    ],
+)
+def test_programs_of_elsewhere(
+    engine_directory: Path, monkeypatch: pytest.MonkeyPatch, version: str, gpu: str, message: str
+) -> None:
+    monkeypatch.setattr(torch_trt, "load_torch_tensorrt", lambda: SimpleNamespace(__version__=version))
+    monkeypatch.setattr(runner, "check_driver", lambda backend: None)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: gpu)
+    manifest = replace(
+        read_manifest(engine_directory),
+        backend="torch-tensorrt",
+        backend_version="2.11.0",
+        device="GPU A",
+        options=settings(TensorRTOptions(version_compatible=True)),
+    )
+    with pytest.raises(UserError, match=message):
+        open_runtime(engine_directory, manifest, manifest.options)
 
 
 @pytest.mark.gpu
