@@ -19,6 +19,7 @@ from typing import Any, Literal
 import torch
 
 from core.errors import LimnerError, UserError
+from core.files import replacing
 from deploy.manifest import Backend, Precision
 from deploy.signature import BatchProfile, Signature
 from deploy.target import GRAPH, Work
@@ -59,7 +60,8 @@ class TensorRTOptions:
     refit: bool = False
     """Allow new weights of the same shapes to be put into the plan."""
     strip_plan: bool = False
-    """Leave the weights out of the plan; they are put back from the ONNX file beside it. Implies refit."""
+    """Leave the weights out of the plan; they are put back from the ONNX file beside it. Implies refit; not for
+    Torch-TensorRT."""
     version_compatible: bool = False
     """The plan also runs on later TensorRT versions; slower; TensorRT only."""
     bare: bool = False
@@ -122,12 +124,13 @@ def build_plan(kind: Kind, graph: Path, signature: Signature, batch: BatchProfil
     for port in signature.inputs:
         profile.set_shape(port.name, *((size, *port.shape) for size in (batch.minimum, batch.optimum, batch.maximum)))
     config.add_optimization_profile(profile)
-    cache = _read_timing_cache(config, options) if kind == "tensorrt" else None
+    cache = None if options.timing_cache is None else attach_timing_cache(config, options.timing_cache)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise LimnerError(f"{kind} {trt.__version__} built nothing from {graph}: its own messages are above")
     if cache is not None and options.timing_cache is not None:
-        options.timing_cache.write_bytes(bytes(config.get_timing_cache().serialize()))
+        with replacing(options.timing_cache) as aside:
+            aside.write_bytes(bytes(cache.serialize()))
     return bytes(plan)
 
 
@@ -154,13 +157,19 @@ def _configure(trt: ModuleType, kind: Kind, builder: Any, options: TensorRTOptio
     return config
 
 
-def _read_timing_cache(config: Any, options: TensorRTOptions) -> Any:
-    if options.timing_cache is None:
-        return None
-    stored = options.timing_cache.read_bytes() if options.timing_cache.is_file() else b""
-    cache = config.create_timing_cache(stored)
-    config.set_timing_cache(cache, False)
-    return cache
+def attach_timing_cache(config: Any, path: Path) -> Any:
+    """The cache of kernel timings that a build reads and adds to: the file's, or an empty one, which is said.
+
+    Makes the file's folder, so that it can be written after the build. None where TensorRT takes none at all.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_file():
+        cache = config.create_timing_cache(path.read_bytes())
+        if cache is not None and config.set_timing_cache(cache, False):
+            return cache
+        print(f"{path}: timings of another GPU or TensorRT version, or damaged: they are replaced")
+    cache = config.create_timing_cache(b"")
+    return cache if cache is not None and config.set_timing_cache(cache, False) else None
 
 
 def layer_precision(report: str) -> str:
@@ -208,6 +217,10 @@ class TensorRTTarget:
         self.kind = kind
         self.module = load_tensorrt(kind)
         self.options = options
+        if options.bare:
+            raise UserError(
+                f"tensorrt.bare: {kind} makes no other plan: leave it out, or give --backend torch-tensorrt"
+            )
         self.runs_here = runs_here(kind)
         if kind == "tensorrt-rtx":
             self._check_rtx_options()

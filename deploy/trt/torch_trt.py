@@ -16,11 +16,13 @@ from typing import Any, Literal
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 
-from core.errors import UserError
+from core.errors import LimnerError, UserError
 from deploy.engine import Runtime
 from deploy.manifest import Manifest, Precision
 from deploy.onnx_export import EXAMPLE_BATCH
+from deploy.signature import BatchProfile, Signature
 from deploy.target import Work
 from deploy.trt import runner
 from deploy.trt.builder import PLAN, TensorRTOptions, check_driver, load_tensorrt, settings
@@ -74,14 +76,18 @@ def load_torch_tensorrt() -> ModuleType:
 
 
 def compile_options(options: TensorRTOptions) -> dict[str, Any]:
-    """Keywords that compile and convert_exported_program_to_serialized_trt_engine take alike."""
+    """Keywords that compile and convert_exported_program_to_serialized_trt_engine take alike.
+
+    UserError for options that they have not.
+    """
+    if options.strip_plan:
+        raise UserError("tensorrt.strip-plan: torch-tensorrt cannot put the weights back: leave it out")
     if options.hardware == "same-compute-capability":
         raise UserError("tensorrt.hardware same-compute-capability: torch-tensorrt has this or ampere-plus")
     keywords: dict[str, Any] = {
         "min_block_size": 1,
         "require_full_compilation": True,
-        "immutable_weights": not (options.refit or options.strip_plan),
-        "strip_engine_weights": options.strip_plan,
+        "immutable_weights": not options.refit,
         "optimization_level": options.level,
         "workspace_size": int(options.workspace_gb * 2**30),
         "disable_tf32": not options.tf32,
@@ -89,8 +95,30 @@ def compile_options(options: TensorRTOptions) -> dict[str, Any]:
         "hardware_compatible": options.hardware == "ampere-plus",
     }
     if options.timing_cache is not None:
+        options.timing_cache.parent.mkdir(parents=True, exist_ok=True)
         keywords["timing_cache_path"] = str(options.timing_cache)
     return keywords
+
+
+def export_program(
+    module: FloatPorts, signature: Signature, batch: BatchProfile
+) -> tuple[ExportedProgram, tuple[Tensor, ...], dict[str, Any]]:
+    """The module for batches of `batch`, with the examples and dynamic shapes it was exported by.
+
+    The batch is a free dimension only where it may vary: torch.export has none of a single size. Raises LimnerError
+    with the exporter's words.
+    """
+    device = next(module.parameters()).device
+    fixed = batch.minimum == batch.maximum
+    size = batch.minimum if fixed else max(EXAMPLE_BATCH, batch.minimum)
+    examples = tuple(value.to(device) for value in signature.random_inputs(size, seed=0).values())
+    free = {} if fixed else {0: torch.export.Dim("batch", min=batch.minimum, max=batch.maximum)}
+    shapes = {"inputs": tuple(free for _ in examples)}
+    try:
+        return torch.export.export(module, examples, dynamic_shapes=shapes), examples, shapes
+    except Exception as error:  # the exporter raises almost anything
+        reason = " ".join(str(error).split())
+        raise LimnerError(f"torch.export {torch.__version__} does not take the generator: {reason}") from error
 
 
 class TorchTensorRTTarget:
@@ -132,10 +160,7 @@ class TorchTensorRTTarget:
         if work.signature != work.floats:
             raise UserError("pixels: torch-tensorrt has no uint8 pictures in its graph: take --backend tensorrt")
         generator = half_module(work.generator) if work.precision == "fp16" else copy.deepcopy(work.generator)
-        examples = tuple(value.cuda() for value in work.floats.random_inputs(EXAMPLE_BATCH, seed=0).values())
-        batch = torch.export.Dim("batch", min=work.batch.minimum, max=work.batch.maximum)
-        shapes = {"inputs": tuple({0: batch} for _ in examples)}
-        program = torch.export.export(FloatPorts(generator).cuda(), examples, dynamic_shapes=shapes)
+        program, examples, shapes = export_program(FloatPorts(generator).cuda(), work.floats, work.batch)
         ranges = [
             self.package.Input(
                 min_shape=(work.batch.minimum, *port.shape),

@@ -16,7 +16,14 @@ from deploy.manifest import read_manifest
 from deploy.onnx_export import save_onnx, to_half, with_pixels
 from deploy.quantise import quantise
 from deploy.signature import BatchProfile, Signature
-from deploy.trt.builder import TensorRTOptions, TensorRTTarget, build_plan, layer_precision, load_tensorrt
+from deploy.trt.builder import (
+    TensorRTOptions,
+    TensorRTTarget,
+    attach_timing_cache,
+    build_plan,
+    layer_precision,
+    load_tensorrt,
+)
 
 GetCase = Callable[[str], tuple[nn.Module, Signature, ModelProto]]
 
@@ -54,6 +61,7 @@ def test_rtx_builds_with_pixels_in_the_graph(case: GetCase, rtx: ModuleType, tmp
         ({"version_compatible": True}, "tensorrt.version-compatible: tensorrt-rtx has no such option"),
         ({"hardware": "ampere-plus"}, "tensorrt.hardware: tensorrt-rtx has no such option"),
         ({"strip_plan": True}, "tensorrt-rtx needs a GPU for these"),
+        ({"bare": True}, "tensorrt.bare: tensorrt-rtx makes no other plan: leave it out, or give --backend torch-ten"),
     ],
 )
 def test_options_that_rtx_has_not(
@@ -62,6 +70,52 @@ def test_options_that_rtx_has_not(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match=message):
         TensorRTTarget("tensorrt-rtx", TensorRTOptions(**options))
+
+
+class FakeConfig:
+    """As much of IBuilderConfig as a timing cache is attached to; takes only what `accepts` says."""
+
+    def __init__(self, accepts: tuple[bytes, ...]) -> None:
+        self.accepts = accepts
+        self.attached: bytes | None = None
+
+    def create_timing_cache(self, stored: bytes) -> bytes | None:
+        return None if stored == b"damaged" else stored
+
+    def set_timing_cache(self, cache: bytes, ignore_mismatch: bool) -> bool:
+        assert not ignore_mismatch
+        if cache in self.accepts:
+            self.attached = cache
+        return cache in self.accepts
+
+
+@pytest.mark.parametrize(
+    ("stored", "accepts", "expected", "replaced"),
+    [
+        (None, (b"",), b"", False),
+        (b"mine", (b"", b"mine"), b"mine", False),
+        (b"another GPU's", (b"",), b"", True),
+        (b"damaged", (b"",), b"", True),
+        (None, (), None, False),
+    ],
+)
+def test_timing_caches_are_used_or_begun_anew(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    stored: bytes | None,
+    accepts: tuple[bytes, ...],
+    expected: bytes | None,
+    replaced: bool,
+) -> None:
+    path = tmp_path / "caches" / "gpu"
+    if stored is not None:
+        path.parent.mkdir()
+        path.write_bytes(stored)
+    config = FakeConfig(accepts)
+    assert attach_timing_cache(config, path) == config.attached == expected
+    assert path.parent.is_dir()
+    message = f"{path}: timings of another GPU or TensorRT version, or damaged: they are replaced\n"
+    assert capsys.readouterr().out == (message if replaced else "")
 
 
 def test_a_graph_that_is_refused_comes_with_the_parsers_words(case: GetCase, rtx: ModuleType, tmp_path: Path) -> None:

@@ -12,14 +12,21 @@ import torch
 from onnx import ModelProto
 from torch import nn
 
-from core.errors import UserError
+from core.errors import LimnerError, UserError
 from deploy.build import BuildOptions, build
 from deploy.manifest import read_manifest
 from deploy.onnx_export import to_half
-from deploy.signature import Signature
+from deploy.signature import BatchProfile, Signature
 from deploy.trt import runner, torch_trt
 from deploy.trt.builder import TensorRTOptions, settings
-from deploy.trt.torch_trt import FloatPorts, compile_options, half_module, load_torch_tensorrt, open_runtime
+from deploy.trt.torch_trt import (
+    FloatPorts,
+    compile_options,
+    export_program,
+    half_module,
+    load_torch_tensorrt,
+    open_runtime,
+)
 
 GetCase = Callable[[str], tuple[nn.Module, Signature, ModelProto]]
 
@@ -45,16 +52,30 @@ def test_a_float_module_may_stand_behind_the_ports_too(case: GetCase) -> None:
     torch.testing.assert_close(FloatPorts(generator)(*inputs), generator(*inputs))
 
 
-def test_the_exported_program_takes_every_batch(case: GetCase) -> None:
+@pytest.mark.parametrize("batch", [(1, 8, 32), (1, 1, 1), (4, 4, 4), (3, 4, 8), (1, 1, 2), (2, 2, 3)])
+def test_the_exported_program_takes_every_batch(case: GetCase, batch: tuple[int, int, int]) -> None:
     """The program as make() exports it, on the CPU; the compiler behind it needs a GPU."""
     generator, signature, _ = case("styled")
-    batch = torch.export.Dim("batch", min=1, max=32)
-    examples = tuple(signature.random_inputs(2, seed=0).values())
-    shapes = {"inputs": tuple({0: batch} for _ in examples)}
-    program = torch.export.export(FloatPorts(generator), examples, dynamic_shapes=shapes)
-    for size in (1, 32):
+    program, examples, _ = export_program(FloatPorts(generator), signature, BatchProfile(*batch))
+    assert batch[0] <= len(examples[0]) <= batch[2]
+    for size in (batch[0], batch[2]):
         inputs = signature.random_inputs(size, seed=1).values()
         torch.testing.assert_close(program.module()(*inputs), generator(*inputs))
+
+
+def test_what_the_exporter_refuses_comes_with_its_words(case: GetCase) -> None:
+    class Branching(nn.Module):
+        def __init__(self, generator: nn.Module) -> None:
+            super().__init__()
+            self.generator = generator
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            image: torch.Tensor = self.generator(x)
+            return image if image.mean() > 0.0 else -image
+
+    generator, signature, _ = case("instance")
+    with pytest.raises(LimnerError, match=r"torch.export .* does not take the generator: \S[^\n]*$"):
+        export_program(FloatPorts(Branching(generator)), signature, BatchProfile(1, 2, 4))
 
 
 def test_options_become_keywords() -> None:
@@ -67,6 +88,14 @@ def test_options_become_keywords() -> None:
     assert compile_options(TensorRTOptions(hardware="ampere-plus"))["hardware_compatible"]
     with pytest.raises(UserError, match="torch-tensorrt has this or ampere-plus"):
         compile_options(TensorRTOptions(hardware="same-compute-capability"))
+    with pytest.raises(UserError, match="strip-plan: torch-tensorrt cannot put the weights back"):
+        compile_options(TensorRTOptions(strip_plan=True))
+
+
+def test_the_timing_caches_folder_is_made(tmp_path: Path) -> None:
+    path = tmp_path / "caches" / "gpu"
+    assert compile_options(TensorRTOptions(timing_cache=path))["timing_cache_path"] == str(path)
+    assert path.parent.is_dir()
 
 
 def test_a_package_that_does_not_import_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
