@@ -13,7 +13,7 @@ from onnx import ModelProto
 from core.bundle import bundle_hash, load_bundle_config, load_generator
 from core.errors import LimnerError, UserError
 from core.files import sha256
-from deploy.engine import ANY_BATCH, Engine, Runtime, open_runtime
+from deploy.engine import ANY_BATCH, Engine, open_runtime
 from deploy.latency import measure_latency
 from deploy.manifest import Backend, Hint, Manifest, Precision, PrecisionReport, Source, write_manifest
 from deploy.onnx_export import export_onnx, save_onnx, to_half, with_pixels
@@ -116,7 +116,9 @@ def resolve(options: BuildOptions, report: Callable[[str], None]) -> tuple[Backe
 
 
 def make_target(backend: Backend, options: BuildOptions) -> Target:
-    """The backend with its options; UserError where it is not to be had here."""
+    """The backend with its options; UserError where it is not to be had here, or has none of the options given."""
+    if backend in ("openvino", "onnxruntime") and options.tensorrt != TensorRTOptions():
+        raise UserError(f"tensorrt.*: {backend} has no such options: leave them out, or give --backend tensorrt")
     if backend == "openvino":
         return OpenVinoTarget(options.threads, options.hint)
     if backend == "onnxruntime":
@@ -149,19 +151,23 @@ def _precision(target: Target, work: Work, report: Callable[[str], None]) -> Pre
 
 
 def _prove(manifest: Manifest, target: Target, work: Work, inputs: Inputs, report: Callable[[str], None]) -> Manifest:
-    """The manifest with parity and latency; of the ONNX graph, without latency, where the engine cannot run here."""
+    """The manifest with parity and latency, where this machine can run the engine.
+
+    Of a GPU engine the ONNX graph is compared too, so that its errors and those of the plan are told apart.
+    """
     eager = Engine("bundle", work.floats, ANY_BATCH, TorchRuntime(work.generator))
-    runtime: Runtime
-    if target.runs_here:
-        runtime = open_runtime(work.directory, manifest, manifest.options)
-    else:
-        report("this machine cannot run the engine: comparing its ONNX graph with the bundle instead")
-        runtime = OnnxRuntime(work.directory / GRAPH)
+    sizes = ", ".join(map(str, work.batch.sizes()))
+    if target.device_type == "cuda":
+        report(f"comparing the ONNX graph with the bundle at batch {sizes}")
+        with Engine(GRAPH, work.signature, work.batch, OnnxRuntime(work.directory / GRAPH)) as graph:
+            manifest = replace(manifest, onnx_parity=verify(graph, eager, inputs, work.precision))
+    if not target.runs_here:
+        report("this machine cannot run the engine: only its ONNX graph was compared")
+        return manifest
+    runtime = open_runtime(work.directory, manifest, manifest.options)
     with Engine(str(work.directory), work.signature, work.batch, runtime) as engine:
-        report(f"comparing with the bundle at batch {', '.join(map(str, work.batch.sizes()))}")
+        report(f"comparing the engine with the bundle at batch {sizes}")
         parity = verify(engine, eager, inputs, work.precision)
-        if not target.runs_here:
-            return replace(manifest, onnx_parity=parity)
         smallest = {name: values[: work.batch.minimum] for name, values in inputs.items()}
         report("measuring latency beside the bundle in eager fp32")
         work.generator.to(target.device_type)  # parity was against the CPU: GPUs round fp32 convolutions to TF32

@@ -74,7 +74,7 @@ class Manifest:
     parity: dict[str, Any] | Literal["not run"]
     """verify.py's report; "not run" where this machine cannot run the engine."""
     onnx_parity: dict[str, Any] | None = None
-    """The same report on the ONNX graph that the engine was made from, where that is what could be run."""
+    """The same report on the ONNX graph in ONNX Runtime, for GPU engines; the CPU's run the graph itself."""
     latency: Latency | None = None
 
 

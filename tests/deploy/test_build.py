@@ -17,6 +17,7 @@ from deploy.engine import open_engine
 from deploy.manifest import read_manifest
 from deploy.runtimes.openvino import OpenVinoTarget
 from deploy.signature import BatchProfile
+from deploy.trt.builder import TensorRTOptions
 from deploy.verify import Tolerance
 
 SMALL = (1, 2, 3)
@@ -104,6 +105,22 @@ def test_an_unproven_precision_is_said_aloud(bundle: Path, tmp_path: Path, monke
     assert "warning: the engine's own report names no types, so that it runs in fp32 is not proven" in said
 
 
+def test_a_gpu_engine_is_proven_twice_graph_and_plan(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(torch.nn.Module, "to", lambda module, device: module)  # the timing's move to the GPU
+    monkeypatch.setattr(OpenVinoTarget, "device_type", "cuda")
+    manifest = build(bundle, tmp_path / "engine", BuildOptions(backend="openvino", batch=SMALL), said.append)
+    assert isinstance(manifest.parity, dict)
+    assert manifest.onnx_parity is not None
+    assert set(manifest.onnx_parity["batches"]) == set(manifest.parity["batches"]) == {"1", "2", "3"}
+    assert [line for line in said if line.startswith("comparing")] == [
+        "comparing the ONNX graph with the bundle at batch 1, 2, 3",
+        "comparing the engine with the bundle at batch 1, 2, 3",
+    ]
+
+
 def test_what_a_killed_build_left_is_no_hindrance(bundle: Path, tmp_path: Path) -> None:
     (tmp_path / ".engine.new").mkdir()
     (tmp_path / ".engine.new" / "model.onnx").write_bytes(b"half")
@@ -118,6 +135,10 @@ def test_what_a_killed_build_left_is_no_hindrance(bundle: Path, tmp_path: Path) 
         (
             {"backend": "onnxruntime", "precision": "bf16"},
             "onnxruntime has no bf16 convolution on CPUs: take fp32",
+        ),
+        (
+            {"backend": "openvino", "tensorrt": TensorRTOptions(bare=True)},
+            r"tensorrt.\*: openvino has no such options: leave them out",
         ),
         ({"backend": "openvino", "precision": "int8"}, "int8 needs photos to find its ranges: give --data"),
         ({"model": Path("nowhere")}, r"nowhere: not a model bundle .* give the model/ directory of a finished run"),
