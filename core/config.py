@@ -360,7 +360,9 @@ class LaunchConfig:
         require(self.workers >= 1, f"workers {self.workers}: must be at least 1")
         require(self.retries >= 0, f"retries {self.retries}: must not be negative")
         require(self.cpus_per_worker >= 0, f"cpus-per-worker {self.cpus_per_worker}: must not be negative")
-        require(self.gpus_per_worker >= 0.0, f"gpus-per-worker {self.gpus_per_worker}: must not be negative")
+        gpus = self.gpus_per_worker
+        require(gpus >= 0.0, f"gpus-per-worker {gpus}: must not be negative")
+        require(gpus <= 1.0 or gpus.is_integer(), f"gpus-per-worker {gpus}: must be a whole number where it is over 1")
 
 
 def to_dict(config: Any) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Workers as Ray Train starts them, on this machine or on a cluster; lost ones are started again."""
 
 import logging
+import os
 import signal
 import tempfile
 import threading
@@ -97,6 +98,12 @@ def launch(spec: RunSpec) -> bool:
     fit() runs in a thread of its own: there it leaves the signals alone, which in the main thread it would take to
     abort without saving. SIGTERM and Ctrl-C reach the workers over the bridge.
     """
+    address = os.environ.get("RAY_ADDRESS", "")
+    require(
+        not address.startswith(("http://", "https://")),
+        f"RAY_ADDRESS {address}: is where jobs are submitted, not where they run: unset it, start this with `ray job "
+        "submit`, or add --launcher local",
+    )
     claim(spec)
     owned = not ray.is_initialized()
     if owned:
@@ -191,30 +198,42 @@ def _train(config: dict[str, Any]) -> None:
 
 
 def _scaling(launch: LaunchConfig) -> ScalingConfig:
-    """Resources of the workers; UserError where the cluster has too few, since Ray would wait for ever."""
-    cluster = ray.cluster_resources()
-    cpus, gpus = cluster.get("CPU", 0.0), cluster.get("GPU", 0.0)
-    use_gpu = gpus > 0.0 and launch.gpus_per_worker > 0.0
+    """Resources of the workers; UserError where the cluster has too few places, since Ray would wait for ever."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    cpus, gpus = (sum(node.get(kind, 0.0) for node in nodes) for kind in ("CPU", "GPU"))
+    share = _floored(launch.gpus_per_worker) if gpus else 0.0
+    candidates = [float(launch.cpus_per_worker)] if launch.cpus_per_worker else _even_shares(nodes, launch.workers)
+    places = {candidate: _places(nodes, candidate, share) for candidate in candidates}
+    most = max(places.values(), default=0)
     require(
-        not use_gpu or launch.workers * launch.gpus_per_worker <= gpus,
-        f"{launch.workers} workers with {launch.gpus_per_worker:g} GPU(s) each: the cluster has {gpus:g}; use fewer "
-        "--workers or a smaller --gpus-per-worker",
+        most >= launch.workers,
+        f"{launch.workers} workers with {min(candidates, default=1.0):g} CPU(s) and {share:g} GPU(s) each: the cluster "
+        f"has {cpus:g} and {gpus:g}, which is {most} places (none is spread over two machines, or shares of two GPUs); "
+        "use fewer --workers, or a smaller --cpus-per-worker or --gpus-per-worker",
     )
-    per_worker = float(launch.cpus_per_worker) or cpus / launch.workers
-    nodes = [node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]]
-    if per_worker >= 1.0 and not launch.cpus_per_worker:
-        per_worker = float(int(min(per_worker, max(nodes))))
-        while per_worker > 1.0 and _places(nodes, per_worker) < launch.workers:
-            per_worker -= 1.0
-    require(
-        _places(nodes, per_worker) >= launch.workers,
-        f"{launch.workers} workers with {per_worker:g} CPU(s) each: the cluster has {cpus:g}, which is "
-        f"{_places(nodes, per_worker)} places; use fewer --workers or a smaller --cpus-per-worker",
-    )
-    resources = {"CPU": per_worker} | ({"GPU": launch.gpus_per_worker} if use_gpu else {})
-    return ScalingConfig(num_workers=launch.workers, use_gpu=use_gpu, resources_per_worker=resources)
+    per_worker = max(candidate for candidate in candidates if places[candidate] >= launch.workers)
+    resources = {"CPU": per_worker} | ({"GPU": share} if share else {})
+    return ScalingConfig(num_workers=launch.workers, use_gpu=share > 0.0, resources_per_worker=resources)
 
 
-def _places(nodes: list[float], per_worker: float) -> int:
-    """How many workers the CPUs of the nodes have room for; none is spread over two."""
-    return sum(int(cpus / per_worker + 1e-6) for cpus in nodes)
+def _even_shares(nodes: list[dict[str, float]], workers: int) -> list[float]:
+    """What a worker may get where a node's CPUs are shared out evenly: whole ones, or a part of one."""
+    shares = {node.get("CPU", 0.0) / count for node in nodes for count in range(1, workers + 1)}
+    return [float(int(share)) if share >= 1.0 else _floored(share) for share in shares if share > 0.0]
+
+
+def _places(nodes: list[dict[str, float]], cpus: float, gpus: float) -> int:
+    """How many workers the nodes have room for; none is spread over two nodes, and no part of a GPU over two GPUs."""
+    total = 0
+    for node in nodes:
+        room = int(node.get("CPU", 0.0) / cpus + 1e-6)
+        if gpus:
+            there = int(node.get("GPU", 0.0))
+            room = min(room, there * int(1.0 / gpus + 1e-6) if gpus < 1.0 else int(there / gpus))
+        total += room
+    return total
+
+
+def _floored(share: float) -> float:
+    """Ray counts in ten-thousandths, and rounds up where three workers ask for 0.66667 of two CPUs."""
+    return int(share * 1e4 + 1e-6) / 1e4

@@ -48,6 +48,7 @@ def frozen(stages: int) -> DCGANDiscriminatorConfig:
         (lambda: AugmentConfig(shift=-0.1), "shift -0.1"),
         (lambda: CadenceConfig(keep_checkpoints=0), "keep-checkpoints 0"),
         (lambda: LaunchConfig(workers=0), "workers 0"),
+        (lambda: LaunchConfig(gpus_per_worker=1.5), "gpus-per-worker 1.5: must be a whole number where it is over 1"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(make: object, message: str) -> None:

@@ -19,7 +19,7 @@ from distributed.local import launch as launch_local
 ray = pytest.importorskip("ray", reason="Ray cannot be imported on this platform")
 pytest.importorskip("ray.train", reason="Ray Train cannot be imported on this platform")
 
-from distributed.ray_train import launch  # noqa: E402
+from distributed.ray_train import _scaling, launch  # noqa: E402
 
 MakeSpec = Callable[..., RunSpec]
 Remains = Callable[[Path], Any]
@@ -109,5 +109,72 @@ def test_wrong_input_found_by_a_worker_is_one_line_and_not_retried(make_spec: Ma
 
 
 def test_more_than_the_cluster_has_is_refused_instead_of_waiting_for_ever(make_spec: MakeSpec) -> None:
-    with pytest.raises(UserError, match=r"3 workers with 1 CPU\(s\) each: the cluster has 2"):
+    with pytest.raises(UserError, match=r"3 workers with 1 CPU\(s\) and 0 GPU\(s\) each: the cluster has 2 and 0"):
         launch(make_spec("run", replace(RAY, workers=3)))
+
+
+def cluster_of(monkeypatch: pytest.MonkeyPatch, *nodes: tuple[int, int]) -> None:
+    """Nodes of so many CPUs and GPUs."""
+    found = [{"Alive": True, "Resources": {"CPU": float(cpus), "GPU": float(gpus)}} for cpus, gpus in nodes]
+    monkeypatch.setattr(ray, "nodes", lambda: found)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "workers", "gpus", "message"),
+    [
+        ([(8, 2)], 3, 0.6, r"3 workers with .* and 0.6 GPU\(s\) each: .* and 2, which is 2 places"),
+        ([(8, 1), (8, 1)], 1, 2.0, r"1 workers with .* and 2 GPU\(s\) each: .* and 2, which is 0 places"),
+        ([(8, 0), (1, 4)], 5, 1.0, r"which is 4 places .*; use fewer --workers, or a smaller"),
+        ([(0, 0)], 1, 1.0, "the cluster has 0 and 0, which is 0 places"),
+    ],
+)
+def test_workers_that_no_machine_or_gpu_holds_are_refused(
+    monkeypatch: pytest.MonkeyPatch, nodes: list[tuple[int, int]], workers: int, gpus: float, message: str
+) -> None:
+    cluster_of(monkeypatch, *nodes)
+    with pytest.raises(UserError, match=message):
+        _scaling(LaunchConfig(workers=workers, gpus_per_worker=gpus))
+
+
+@pytest.mark.parametrize(
+    ("nodes", "workers", "gpus", "resources"),
+    [
+        ([(8, 2)], 2, 1.0, {"CPU": 4.0, "GPU": 1.0}),
+        ([(8, 2)], 3, 0.5, {"CPU": 2.0, "GPU": 0.5}),
+        ([(8, 2)], 6, 0.33333333, {"CPU": 1.0, "GPU": 0.3333}),
+        ([(8, 2)], 2, 0.0, {"CPU": 4.0}),
+        ([(16, 4), (4, 4)], 3, 2.0, {"CPU": 4.0, "GPU": 2.0}),
+        ([(8, 0), (1, 2)], 2, 1.0, {"CPU": 0.5, "GPU": 1.0}),
+        ([(1, 0), (1, 0)], 3, 1.0, {"CPU": 0.5}),
+        ([(5, 0), (3, 0)], 2, 1.0, {"CPU": 3.0}),
+    ],
+)
+def test_workers_get_the_largest_even_share(
+    monkeypatch: pytest.MonkeyPatch,
+    nodes: list[tuple[int, int]],
+    workers: int,
+    gpus: float,
+    resources: dict[str, float],
+) -> None:
+    cluster_of(monkeypatch, *nodes)
+    assert _scaling(LaunchConfig(workers=workers, gpus_per_worker=gpus)).resources_per_worker == resources
+
+
+def test_ray_finds_room_for_the_shares_that_it_is_asked_for() -> None:
+    """Three times two thirds, rounded up, would be more than two CPUs."""
+    share = _scaling(LaunchConfig(workers=3)).resources_per_worker
+    group = ray.util.placement_group([share] * 3)
+    try:
+        assert group.wait(20)
+    finally:
+        ray.util.remove_placement_group(group)
+
+
+def test_an_address_for_submitting_jobs_is_refused_before_anything_is_written(
+    make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "http://127.0.0.1:8265")
+    spec = make_spec("run", RAY)
+    with pytest.raises(UserError, match=r"RAY_ADDRESS http://127.0.0.1:8265: .*: unset it, start this with"):
+        launch(spec)
+    assert not spec.run.exists()
