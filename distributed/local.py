@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import threading
+from dataclasses import replace
 from multiprocessing.queues import SimpleQueue
 from typing import Any
 
@@ -36,6 +37,8 @@ def launch(spec: RunSpec) -> bool:
 
 def _run_under_torchrun(spec: RunSpec) -> bool:
     rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    if os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0":  # what is there this same job has saved
+        spec = replace(spec, launch=replace(spec.launch, resume="auto"))
     if rank == 0:
         claim(spec)
     local_world = int(os.environ["LOCAL_WORLD_SIZE"])

@@ -60,3 +60,21 @@ def test_fewer_workers_go_on_at_the_same_image_and_say_so(
 def test_an_error_in_a_worker_arrives_as_its_one_line(make_spec: MakeSpec) -> None:
     with pytest.raises(UserError, match="missing: not a model bundle"):
         launch(make_spec("run", TWO, init_from="missing"))
+
+
+def test_a_retry_of_torchrun_goes_on_where_a_second_job_may_not(
+    make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("distributed.local._join_group", lambda *_: None)
+    monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: None)
+    numbers = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
+    for name, value in {"TORCHELASTIC_RUN_ID": "job", "TORCHELASTIC_RESTART_COUNT": "0", **numbers}.items():
+        monkeypatch.setenv(name, value)
+    spec = make_spec("run", replace(ONE, resume="never"), epochs=1)
+    assert launch(spec)
+    spec = replace(spec, config=replace(spec.config, epochs=2))
+    with pytest.raises(UserError, match="has checkpoints and --resume is never"):
+        launch(spec)
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    assert launch(spec)
+    assert "going on from image 11" in caplog.text
