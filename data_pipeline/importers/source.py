@@ -1,6 +1,7 @@
 """A folder or a zip archive as a sorted list of files; nothing is ever unpacked to disk."""
 
 import hashlib
+import lzma
 import os
 import re
 import stat
@@ -99,7 +100,7 @@ def _read_zip(path: Path) -> Iterator[File]:
     def read(entry: zipfile.ZipInfo) -> bytes:
         try:
             return archive.read(entry)
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError) as error:
             raise PictureError("unreadable", str(error), entry.filename) from error
 
     for entry in entries:
