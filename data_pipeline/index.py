@@ -86,7 +86,9 @@ class Dataset:
         records = self.splits.get(name, ())
         if not records:
             there = ", ".join(f"{split} ({len(rows)})" for split, rows in self.splits.items() if rows)
-            raise UserError(f"{self.root} has no pictures in split {name!r}; it has {there}")
+            allowed = f"it has {there}: give one of these as --split"
+            more = f", or prepare it anew with a larger --{name}-fraction" if name in ("val", "test") else ""
+            raise UserError(f"{self.root} has no pictures in split {name!r}; {allowed}{more}")
         return records
 
 

@@ -137,12 +137,14 @@ def steps_to_finish(start: int, epochs: int, count: int, global_batch: int) -> i
     return max(0, -((start - epochs * count) // global_batch))
 
 
-def check_global_batch(batch_size: int, world: int, count: int) -> None:
-    """Raise UserError where one batch of all workers is more than the whole split of `count` images."""
-    if batch_size * world > count:
+def check_global_batch(batch_size: int, world: int, count: int, accumulate: int = 1) -> None:
+    """Raise UserError where one step of all workers takes more than the whole split of `count` images."""
+    asked = batch_size * accumulate * world
+    if asked > count:
+        times, smaller = (f" x accumulate {accumulate}", ", a smaller --accumulate") if accumulate > 1 else ("", "")
         raise UserError(
-            f"batch size {batch_size} on {world} workers asks for {batch_size * world} images at once, the split has "
-            f"{count}: at most all of them fit, use a smaller --batch-size or fewer --workers"
+            f"batch size {batch_size}{times} on {world} workers asks for {asked} images at once, the split has "
+            f"{count}: at most all of them fit, use a smaller --batch-size{smaller} or fewer --workers"
         )
 
 

@@ -88,7 +88,7 @@ def resolve(task: str, command: Command[TrainConfig]) -> RunSpec:
     dataset = load_dataset(data)
     if isinstance(config, DCGANConfig) and config.condition:
         dataset.classified_by(config.condition)
-    check_global_batch(config.batch_size * config.accumulate, launch.workers, len(dataset.split("train")))
+    check_global_batch(config.batch_size, launch.workers, len(dataset.split("train")), config.accumulate)
     if config.init_from:
         config = replace(config, init_from=str(Path(config.init_from).absolute()))
     run = Path(launch.run) if launch.run else default_run(task, command.preset)

@@ -28,6 +28,10 @@ def test_what_was_prepared_is_read(tiny_data: Path) -> None:
 def test_a_missing_split_names_those_that_are_there(data: Path) -> None:
     with pytest.raises(UserError, match=r"no pictures in split 'dev'; it has train \(11\), val \(2\), test \(1\)"):
         load_dataset(data).split("dev")
+    without = replace(load_dataset(data), splits=load_dataset(data).splits | {"test": ()})
+    message = r"it has train \(11\), val \(2\): give one of these as --split, or prepare it anew with a larger --test-"
+    with pytest.raises(UserError, match=message):
+        without.split("test")
 
 
 def test_no_dataset_is_said_to_be_none(tmp_path: Path) -> None:

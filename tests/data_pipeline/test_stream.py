@@ -11,7 +11,15 @@ import pytest
 from core.config import AugmentConfig
 from core.errors import UserError
 from data_pipeline.index import Record
-from data_pipeline.stream import Augmentation, LoaderSpec, draw_augmentation, epoch_of, permutation, steps_to_finish
+from data_pipeline.stream import (
+    Augmentation,
+    LoaderSpec,
+    check_global_batch,
+    draw_augmentation,
+    epoch_of,
+    permutation,
+    steps_to_finish,
+)
 
 RECORDS = tuple(Record(str(number), f"{number}.png", f"{number}_s.png") for number in range(23))
 MakeSpec = Callable[..., LoaderSpec]
@@ -101,6 +109,17 @@ def test_a_global_batch_over_the_split_is_refused(make_spec: MakeSpec) -> None:
     )
     with pytest.raises(UserError) as error:
         make_spec(RECORDS, batch_size=8, world=3)
+    assert str(error.value) == expected
+
+
+def test_accumulated_batches_count_too_and_are_named() -> None:
+    check_global_batch(4, 2, 24, accumulate=3)
+    expected = (
+        "batch size 4 x accumulate 3 on 2 workers asks for 24 images at once, the split has 23: at most all of them "
+        "fit, use a smaller --batch-size, a smaller --accumulate or fewer --workers"
+    )
+    with pytest.raises(UserError) as error:
+        check_global_batch(4, 2, 23, accumulate=3)
     assert str(error.value) == expected
 
 
