@@ -62,7 +62,8 @@ class NoiseWatcher:
 
     def _judge(self, diversity: float, seen_images: int) -> None:
         config = self._config
-        if diversity >= config.collapse_fraction or seen_images < config.collapse_after_images:
+        collapsed = diversity < config.collapse_fraction  # NaN is not: the loop has a line of its own for it
+        if not collapsed or seen_images < config.collapse_after_images:
             return
         finding = (
             f"the samples have collapsed: their diversity is {diversity:.3f} of the data's at image {seen_images}, "

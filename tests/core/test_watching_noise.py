@@ -1,6 +1,7 @@
 """A generator with one face only is found out."""
 
 import logging
+import math
 
 import pytest
 import torch
@@ -57,6 +58,12 @@ def test_collapse_stops_the_run_where_asked_and_never_before_its_time() -> None:
         watcher(stop=True).evaluate(Faces(0.2), 100)
     watcher(stop=True).evaluate(Faces(0.2), 99)
     watcher(stop=True).evaluate(Faces(0.5), 1000)
+
+
+@pytest.mark.parametrize("spread", [float("nan"), float("inf")])
+def test_what_is_not_finite_is_no_collapse(spread: float) -> None:
+    figures = watcher(stop=True).evaluate(Faces(spread), 1000)
+    assert not math.isfinite(figures["diversity/pixels"])
 
 
 def test_the_sheet_is_a_square_of_samples() -> None:
