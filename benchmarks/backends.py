@@ -1,8 +1,9 @@
 """What infer.py sets side by side: the bundle in torch, in several ways, and engines, given or built for the run."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
@@ -12,10 +13,9 @@ from core.errors import LimnerError, UserError
 from core.precision import has_fast_bf16
 from deploy.build import BuildOptions, build
 from deploy.engine import ANY_BATCH, RUNTIMES, Engine, open_engine
-from deploy.manifest import Backend as EngineBackend
-from deploy.manifest import Hint, read_manifest
+from deploy.manifest import Hint, Precision, read_manifest
 from deploy.runtimes.pytorch import TorchRuntime
-from deploy.signature import BatchProfile, bundle_signature
+from deploy.signature import bundle_signature
 
 BASELINE = "torch"
 
@@ -58,8 +58,15 @@ TORCH: dict[str, tuple[str, Callable[[nn.Module], nn.Module]]] = {
     "torch-bf16": ("bf16", lambda generator: Recast(generator, torch.bfloat16)),
     "torch-fp16": ("fp16", lambda generator: Recast(generator, torch.float16)),
     "torch-compile": ("fp32", lambda generator: generator),
+    # Compiled with CUDA graphs: what a GPU without TensorRT has to offer.
+    "torch-fp16-graphs": ("fp16", lambda generator: _with_graphs(Recast(generator, torch.float16))),
 }
 """The bundle in torch by name: the precision that it calculates in, and what is made of the generator."""
+
+
+def _with_graphs(generator: nn.Module) -> nn.Module:
+    generator.compile(mode="reduce-overhead")
+    return generator
 
 
 def torch_backend(name: str, model: Path, device: torch.device) -> Backend:
@@ -81,26 +88,32 @@ def torch_backend(name: str, model: Path, device: torch.device) -> Backend:
 def engine_backend(directory: Path, model: Path, threads: int) -> Backend:
     """An engine directory; UserError where it is another generator's."""
     manifest = read_manifest(directory)
+    precision = manifest.precision
     if manifest.source.bundle_hash != bundle_hash(model):
         raise UserError(
             f"{directory}: made from another model than {model}: give --model its bundle, or build it again"
         )
     on_cpu = "threads" in manifest.options
+    executed = precision.executed if precision.executed != "unknown" else precision.asked
     return Backend(
-        name=manifest.backend,
-        precision=manifest.precision.executed if manifest.precision.executed != "unknown" else manifest.precision.asked,
+        name=manifest.backend if executed == precision.asked else f"{manifest.backend}, {precision.stored} weights",
+        precision=executed,
         open=lambda hint: open_engine(directory, threads=threads, hint=hint) if on_cpu else open_engine(directory),
         callers=2,
         directory=directory,
     )
 
 
-def build_engine(name: EngineBackend, model: Path, scratch: Path, profile: BatchProfile, threads: int) -> Path:
-    """An engine directory made for the run, in the backend's default precision; UserError where it cannot be made."""
-    out = scratch / name
+def build_engine(asked: str, model: Path, scratch: Path, options: BuildOptions) -> Path:
+    """An engine directory made for the run; UserError where it cannot be made.
+
+    asked: a backend, in its default precision, or BACKEND:PRECISION.
+    """
+    name, _, precision = asked.partition(":")
+    out = scratch / asked.replace(":", "-")
     try:
-        batch = (profile.minimum, profile.optimum, profile.maximum)
-        manifest = build(model, out, BuildOptions(name, batch=batch, threads=threads), report=lambda line: None)
+        options = replace(options, backend=name, precision=precision or "auto")  # type: ignore[arg-type]
+        manifest = build(model, out, options, report=lambda line: None)
     except LimnerError as error:
         raise UserError(str(error)) from error
     if manifest.parity == "not run":
@@ -113,18 +126,19 @@ def find_backends(
     engines: tuple[Path, ...],
     model: Path,
     device: torch.device,
-    profile: BatchProfile,
-    threads: int,
+    options: BuildOptions,
     scratch: Path,
 ) -> tuple[list[Backend], dict[str, str]]:
     """The backends, the baseline first and the engines given last; and why others that were asked for cannot be had.
 
-    An engine backend that is named and not among `engines` is built under `scratch`.
+    An engine backend that is named and not among `engines` is built under `scratch`, by `options`.
     """
-    unknown = sorted(set(names) - set(TORCH) - set(RUNTIMES))
+    precise = {f"{name}:{precision}" for name in RUNTIMES for precision in get_args(Precision)}
+    unknown = sorted(set(names) - set(TORCH) - set(RUNTIMES) - precise)
     if unknown:
-        raise UserError(f"unknown backends {', '.join(unknown)} (allowed: {', '.join([*TORCH, *RUNTIMES])})")
-    given = [engine_backend(directory, model, threads) for directory in engines]
+        allowed = ", ".join([*TORCH, *RUNTIMES])
+        raise UserError(f"unknown backends {', '.join(unknown)} (allowed: {allowed}; engines also as in openvino:int8)")
+    given = [engine_backend(directory, model, options.threads) for directory in engines]
     found: list[Backend] = []
     missing: dict[str, str] = {}
     for name in dict.fromkeys((BASELINE, *names)):
@@ -134,8 +148,8 @@ def find_backends(
             if name in TORCH:
                 found.append(torch_backend(name, model, device))
             else:
-                directory = build_engine(name, model, scratch, profile, threads)  # type: ignore[arg-type]
-                found.append(engine_backend(directory, model, threads))
+                directory = build_engine(name, model, scratch, options)
+                found.append(engine_backend(directory, model, options.threads))
         except UserError as error:
             missing[name] = str(error)
     return found + given, missing

@@ -15,7 +15,7 @@ from benchmarks.environment import describe
 from benchmarks.harness import QUICK, Candidate, Effort, fix_threads, measure, peak_memory
 from benchmarks.results import Options, Row, save
 from core.cli import parse
-from core.config import AugmentConfig
+from core.config import AugmentConfig, require
 from core.errors import UserError, run_command
 from core.images import from_uint8
 from data_pipeline.importers.prepare import PrepareOptions
@@ -30,7 +30,8 @@ ROUNDS = Effort(least=8, most=30, seconds=60.0, warm_up=6)
 SETTLE_S = 0.3
 """In which the loader of the turn before fills its queue again and comes to rest."""
 DRAIN_BATCHES = 6
-"""Drawn untimed before each timed region: more than any loader here prepares ahead, so that none has a start."""
+"""Drawn untimed before each timed region, or 2 for each worker and 2 more where that is more: more than any loader here
+prepares ahead, so that none has a start."""
 BASELINE = "dataloader-0"
 
 
@@ -72,8 +73,7 @@ class Pairs(Dataset[tuple[Tensor, Tensor]]):
 def main() -> None:
     """Measure every format and batch size and save the rows."""
     command = parse(Command)
-    if 0 not in command.workers:
-        raise UserError(f"workers {' '.join(map(str, command.workers))}: 0 must be among them, the baseline")
+    require(0 in command.workers, f"workers {' '.join(map(str, command.workers))}: 0 must be among them, the baseline")
     if command.quick:
         count = max(8, *command.batch)
         command = replace(command, count=count, batches=2, image_size=64, load_size=72, workers=(0,))
@@ -91,7 +91,10 @@ def measure_formats(command: Command, device: torch.device, threads: int) -> Ite
             options = PrepareOptions(size=command.load_size, format=form, val_fraction=0.0)
             import_synthetic(command.count, root, options)
             for batch in command.batch:
-                row = Row("data", "", "-", batch, form, environment)
+                subject = (
+                    f"{command.image_size} px of {command.load_size}, {command.batches} batches, {threads} threads"
+                )
+                row = Row("data", subject, "", "-", batch, form, environment)
                 yield from measure_loaders(command, row, make_spec(command, root, batch, device, threads))
 
 
@@ -136,7 +139,8 @@ def measure_loaders(command: Command, row: Row, spec: LoaderSpec) -> list[Row]:
         except UserError as error:
             notes[name] = str(error)
             continue
-        candidates[name], memory[name] = candidate(batches, command.batches), used.peak_mib
+        drained = max(DRAIN_BATCHES, 2 * max(command.workers) + 2)
+        candidates[name], memory[name] = candidate(batches, command.batches, drained), used.peak_mib
     print(f"data, {row.scenario}, batch {row.batch}: {len(candidates)} loaders in turns", flush=True)
     timings = measure(candidates, torch.device("cpu"), QUICK if command.quick else ROUNDS, SETTLE_S)
     images = command.batches * row.batch
@@ -159,14 +163,14 @@ def torch_loader(spec: LoaderSpec, workers: int) -> DataLoader[tuple[Tensor, Ten
     return DataLoader(Pairs(spec), spec.batch_size, sampler=itertools.count(), num_workers=workers, **options)
 
 
-def candidate(batches: Iterator[Any], count: int) -> Candidate:
+def candidate(batches: Iterator[Any], count: int, drained: int) -> Candidate:
     """Draw `count` batches, after enough others to have emptied what was prepared ahead."""
 
     def draw(number: int) -> None:
         for _ in range(number):
             next(batches)
 
-    return Candidate(lambda: draw(count), lambda: draw(DRAIN_BATCHES))
+    return Candidate(lambda: draw(count), lambda: draw(drained))
 
 
 if __name__ == "__main__":

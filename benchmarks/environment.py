@@ -33,7 +33,6 @@ def describe(device: torch.device, threads: int) -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {name: found for name in PACKAGES if (found := _version(name))},
         "cuda": torch.version.cuda,
-        "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY"),
         "load_average": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "git": revision(),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -69,10 +68,12 @@ def revision() -> str | None:
 
 
 def command() -> str:
-    """The command line that runs, from the repository's root."""
+    """The command line that runs, from the repository's root, with what it takes from the environment."""
     script = Path(sys.argv[0]).resolve()
     name = script.relative_to(ROOT).as_posix() if script.is_relative_to(ROOT) else script.name
-    return shlex.join(["python", name, *sys.argv[1:]])
+    policy = os.environ.get("OMP_WAIT_POLICY")
+    words = shlex.join(["python", name, *sys.argv[1:]])
+    return words if policy is None else f"OMP_WAIT_POLICY={policy} {words}"
 
 
 def _slug(name: str) -> str:

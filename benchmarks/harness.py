@@ -67,6 +67,10 @@ class Timing:
         """Interpolated; the 99th of fewer than 100 rounds says little more than the slowest."""
         return float(np.percentile(self.times_ms, percent))
 
+    def shared_by(self, runs: int) -> "Timing":
+        """Of one of so many equal runs that one time holds."""
+        return Timing(tuple(time_ms / runs for time_ms in self.times_ms), self.warm_up)
+
     def speed_over(self, baseline: "Timing") -> Ratio:
         """`baseline`'s time over this one's, of the same rounds."""
         ratios = np.array(baseline.times_ms) / np.array(self.times_ms)

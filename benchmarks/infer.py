@@ -28,40 +28,45 @@ from benchmarks.environment import describe
 from benchmarks.harness import FULL, QUICK, Candidate, Effort, Timing, fix_threads, measure, peak_memory
 from benchmarks.results import Options, Row, save
 from benchmarks.roofline import Limits, Work, count_work, measure_limits
-from core.bundle import load_bundle_config, load_generator
+from core.bundle import bundle_hash, load_bundle_config, load_generator
 from core.cli import parse
+from core.config import require
 from core.errors import UserError, run_command
 from core.images import from_uint8, to_uint8
 from core.runs import find_engine, find_model
 from data_pipeline.pictures import decode_picture
+from deploy.build import BuildOptions
 from deploy.engine import Engine
 from deploy.manifest import Hint
 from deploy.samples import Inputs, as_taken, proof_inputs
-from deploy.signature import BatchProfile, bundle_signature
+from deploy.signature import bundle_signature
 from deploy.verify import difference
 
 Scenario = Literal["single-stream", "offline", "server", "files", "start"]
+MLPERF: tuple[Scenario, ...] = ("single-stream", "offline", "server")
 
 OFFLINE = Effort(least=3, most=20, seconds=40.0, warm_up=2)
 OFFLINE_IMAGES = 8
 """Images of one offline query, or two batches where those are more."""
 ITEM_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 1}
-STARTS = 3
+STARTS = Effort(least=5, most=5, seconds=0.0, warm_up=1)
+STARTS_QUICK = Effort(least=1, most=1, seconds=0.0, warm_up=0)
 START = """
 import json, sys, time
 start = time.perf_counter()
 import numpy
 from deploy.engine import open_bundle, open_engine
 imported = time.perf_counter()
-engine = (open_engine if sys.argv[2] == "engine" else open_bundle)(sys.argv[1])
+kind, directory, inputs, device = sys.argv[1:]
+engine = open_engine(directory) if kind == "engine" else open_bundle(directory, device=device)
 opened = time.perf_counter()
-with numpy.load(sys.argv[3]) as inputs:
-    engine.infer(*inputs.values())
+with numpy.load(inputs) as arrays:
+    engine.infer(*arrays.values())
 done = time.perf_counter()
 print(json.dumps({"import_ms": 1e3 * (imported - start), "load_ms": 1e3 * (opened - imported),
                   "first_ms": 1e3 * (done - opened)}))
 """
-"""What a fresh process runs: DIRECTORY engine|bundle INPUTS."""
+"""What a fresh process runs: engine|bundle DIRECTORY INPUTS DEVICE."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +78,9 @@ class Command(Options):
     engine: tuple[Path, ...] = ()
     """Engine directories of that model; left out, with no --backends either: the newest."""
     backends: tuple[str, ...] = ()
-    """Further backends: torch-channels-last, torch-bf16, torch-fp16, torch-compile; and openvino, onnxruntime, tensorrt
-    and torch-tensorrt, which are built for the run. Eager fp32 torch, the baseline, is always there."""
+    """Further backends: torch-channels-last, torch-bf16, torch-fp16, torch-compile, torch-fp16-graphs; and openvino,
+    onnxruntime, tensorrt and torch-tensorrt, which are built for the run in their default precision or, as in
+    openvino:int8, in another. Eager fp32 torch, the baseline, is always there."""
     scenario: tuple[Scenario, ...] = ("single-stream", "offline")
     batch: tuple[int, ...] = (1, 8, 32)
     """Images in a query (single-stream, files) or handed over at once (offline)."""
@@ -120,19 +126,31 @@ def main() -> None:
     if not command.engine and not command.backends:
         command = replace(command, engine=(Path(find_engine("")),))
     signature = bundle_signature(load_bundle_config(model))
+    require(bool(command.batch) and bool(command.scenario), "batch and scenario: name at least one of each")
     batches = sorted(command.batch)
-    profile = BatchProfile(batches[0], batches[len(batches) // 2], batches[-1])
+    profile = (batches[0], batches[len(batches) // 2], batches[-1])
+    options = BuildOptions(batch=profile, data=command.data, threads=threads)
     limits = measure_limits(device, command.quick)
-    row = Row("infer", "", "", 1, "", describe(device, threads) | {"limits": vars(limits)})
+    environment = describe(device, threads) | {"limits": vars(limits)}
+    environment["command"] = full_command(environment["command"], command, model)
+    config = load_bundle_config(model)
+    subject = f"{config.task}, {config.image_size} px, bundle {bundle_hash(model)[:12]}, {threads} threads"
+    row = Row("infer", subject, "", "", 1, "", environment)
     with tempfile.TemporaryDirectory() as scratch:
-        backends, missing = find_backends(
-            command.backends, command.engine, model, device, profile, threads, Path(scratch)
-        )
+        backends, missing = find_backends(command.backends, command.engine, model, device, options, Path(scratch))
         inputs = proof_inputs(signature, batches[-1], command.data)
         bench = Bench(command, device, threads, limits, backends, model, inputs, row)
         absent = [replace(row, backend=name, precision="-", scenario="-", note=note) for name, note in missing.items()]
         measured = itertools.chain.from_iterable(SCENARIOS[scenario](bench) for scenario in command.scenario)
         save(itertools.chain(absent, measured), command, scale="batch")
+
+
+def full_command(given: str, command: Command, model: Path) -> str:
+    """The command line with the model and the engine that it took for being the newest."""
+    words = [] if command.model else ["--model", model.as_posix()]
+    if command.engine and "--engine" not in given:
+        words += ["--engine", *(engine.as_posix() for engine in command.engine)]
+    return " ".join([given, *words])
 
 
 def side_by_side(bench: Bench, scenario: Scenario, hint: Hint, make: Callable[..., Any], full: Effort) -> Iterator[Row]:
@@ -149,6 +167,7 @@ def side_by_side(bench: Bench, scenario: Scenario, hint: Hint, make: Callable[..
                 with peak_memory(bench.device) as used:
                     engine = stack.enter_context(backend.open(hint))
                     if not engine.batch.minimum <= batch <= engine.batch.maximum:
+                        yield replace(named_row(bench, backend, batch, scenario), note="built for other batches")
                         continue
                     quality.take(backend, engine)
                 run, images = make(backend, engine, quality.given(engine))
@@ -159,10 +178,17 @@ def side_by_side(bench: Bench, scenario: Scenario, hint: Hint, make: Callable[..
         work = bench.work(batch)
         baseline = next(timings[backend] for backend in runs if backend.name == BASELINE)
         for backend, (_, images) in runs.items():
-            row = replace(bench.row, backend=backend.name, precision=backend.precision, batch=batch, scenario=scenario)
+            row = named_row(bench, backend, batch, scenario)
             row = row.timed(timings[backend], images, timings[backend].speed_over(baseline))
             row = beside_limits(bench.limits, row, images // batch, work)
             yield replace(row, peak_memory_mib=memory[backend], details=row.details | quality.figures(backend))
+
+
+def named_row(bench: Bench, backend: Backend, batch: int, scenario: Scenario) -> Row:
+    """A row without figures."""
+    details = {"manner": "MLPerf-style"} if scenario in MLPERF else {}
+    row = replace(bench.row, backend=backend.name, precision=backend.precision, batch=batch, scenario=scenario)
+    return replace(row, details=details)
 
 
 class Quality:
@@ -201,7 +227,8 @@ def beside_limits(limits: Limits, row: Row, batches: int, work: Work) -> Row:
     seconds = row.p50_ms / 1000.0 / batches
     work = replace(work, bytes=work.bytes * ITEM_BYTES.get(row.precision, 4) / ITEM_BYTES["fp32"])
     rates = {"gflop_per_s": work.flop / seconds / 1e9, "flop_per_byte": work.flop / work.bytes}
-    details = row.details | rates | {"batches_a_run": batches}
+    shares = limits.shares(work, seconds, row.precision)
+    details = row.details | rates | {"batches_a_run": batches, "limit": max(shares, key=lambda name: shares[name])}
     return replace(row, share_of_limit=limits.share(work, seconds, row.precision), details=details)
 
 
@@ -253,28 +280,43 @@ def _encode(picture: Any, form: str) -> bytes:
 
 def start(bench: Bench) -> Iterator[Row]:
     """A fresh process: imports, opening the engine, the first picture; baseline and engines only."""
-    baseline: Timing | None = None
     with tempfile.TemporaryDirectory() as scratch:
-        for backend in bench.backends:
+        starts: list[tuple[Backend, int, FreshProcess]] = []
+        for number, backend in enumerate(bench.backends):
             if backend.directory is None and backend.name != BASELINE:
                 continue
             with backend.open("latency") as engine:
-                one = {name: value[: engine.batch.minimum] for name, value in bench.inputs.items()}
-                np.savez(Path(scratch) / "inputs.npz", **as_taken(engine.signature, one))  # type: ignore[arg-type]
                 images = engine.batch.minimum
-            kind = "engine" if backend.directory else "bundle"
-            where = [str(backend.directory or bench.model), kind, str(Path(scratch) / "inputs.npz")]
-            times, parts = [], []
-            for _ in range(1 if bench.command.quick else STARTS):
-                before = time.perf_counter()
-                done = subprocess.run([sys.executable, "-c", START, *where], capture_output=True, text=True, check=True)
-                times.append(1000.0 * (time.perf_counter() - before))
-                parts.append(json.loads(done.stdout.splitlines()[-1]))
-            timing = Timing(tuple(times), 0)
-            baseline = baseline or timing
-            details = {name: float(np.median([part[name] for part in parts])) for name in parts[0]}
-            row = replace(bench.row, backend=backend.name, precision=backend.precision, batch=images, scenario="start")
-            yield row.timed(timing, images, timing.speed_over(baseline), details=details)
+                one = {name: value[:images] for name, value in bench.inputs.items()}
+                inputs = Path(scratch) / f"{number}.npz"
+                np.savez(inputs, **as_taken(engine.signature, one))  # type: ignore[arg-type]
+            where = ["bundle", bench.model] if backend.directory is None else ["engine", backend.directory]
+            starts.append((backend, images, FreshProcess([*map(str, where), str(inputs), bench.device.type])))
+        candidates = {str(number): Candidate(process) for number, (_, _, process) in enumerate(starts)}
+        timings = measure(candidates, torch.device("cpu"), STARTS_QUICK if bench.command.quick else STARTS)
+    for (backend, images, process), timing in zip(starts, timings.values(), strict=True):
+        row = named_row(bench, backend, images, "start")
+        yield row.timed(timing, images, timing.speed_over(timings["0"]), details=process.parts(len(timing.times_ms)))
+
+
+class FreshProcess:
+    """Starts a process that opens an engine or a bundle and infers once, and keeps how long its parts took."""
+
+    def __init__(self, words: list[str]) -> None:
+        """words: engine or bundle, its directory, the file of the inputs, the device of a bundle."""
+        self.words = words
+        self.reports: list[dict[str, float]] = []
+
+    def __call__(self) -> None:
+        """Start it once."""
+        command = [sys.executable, "-c", START, *self.words]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        self.reports.append(json.loads(done.stdout.splitlines()[-1]))
+
+    def parts(self, latest: int) -> dict[str, float]:
+        """The median of each part over the latest so many starts."""
+        counted = self.reports[-latest:]
+        return {name: float(np.median([report[name] for report in counted])) for name in counted[0]}
 
 
 def server(bench: Bench) -> Iterator[Row]:
@@ -283,6 +325,7 @@ def server(bench: Bench) -> Iterator[Row]:
     for backend in bench.backends:
         with backend.open("latency") as engine:
             if engine.batch.minimum > 1:
+                yield replace(named_row(bench, backend, 1, "server"), note="built for other batches")
                 continue
             one = as_taken(engine.signature, {name: value[:1] for name, value in bench.inputs.items()})
 
@@ -291,14 +334,16 @@ def server(bench: Bench) -> Iterator[Row]:
 
             alone = measure({"": Candidate(answer)}, bench.device, QUICK)[""]
             found = highest_rate(answer, alone, bench.command.limit_ms, bench.command.quick)
-        row = replace(bench.row, backend=backend.name, precision=backend.precision, batch=1, scenario="server")
-        limit = {"limit_ms": bench.command.limit_ms}
+        row = named_row(bench, backend, 1, "server")
+        limit = row.details | {"limit_ms": bench.command.limit_ms}
         if found is None:
             yield replace(row, note="no rate meets the limit", details=limit)
-        else:
-            rate, timing = found
-            baseline = baseline or rate
-            yield replace(row.timed(timing, 1, details=limit), images_per_s=rate, vs_baseline=rate / baseline)
+            continue
+        rate, timing = found
+        if backend.name == BASELINE:
+            baseline = rate
+        against = rate / baseline if baseline else None
+        yield replace(row.timed(timing, 1, details=limit), images_per_s=rate, vs_baseline=against)
 
 
 def highest_rate(

@@ -11,7 +11,11 @@ from typing import Any
 
 from benchmarks.harness import Ratio, Timing
 from benchmarks.plots import plot
+from core.config import require
 from core.errors import UserError
+
+SPREAD_ROUNDS = 3
+"""Rounds that a spread takes at least."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ class Row:
     """One measurement. Times are those of one run of `batch` images; None where it could not be made: see `note`."""
 
     topic: str
+    subject: str
+    """What was measured, in words: the networks or the model, sizes, threads. Rows of other subjects do not compare."""
     backend: str
     precision: str
     batch: int
@@ -57,9 +63,9 @@ class Row:
     """What only this topic has."""
 
     @property
-    def key(self) -> tuple[str, str, str, int, str]:
+    def key(self) -> tuple[str, str, str, str, int, str]:
         """What makes two rows of two runs the same measurement."""
-        return (self.topic, self.backend, self.precision, self.batch, self.scenario)
+        return (self.topic, self.subject, self.backend, self.precision, self.batch, self.scenario)
 
     def timed(self, timing: Timing, images: int, against: Ratio | None = None, **changes: Any) -> "Row":
         """This row with its figures; images: how many one run handles."""
@@ -91,13 +97,14 @@ class Row:
 def save(measured: Iterable[Row], options: Options, scale: str) -> Path:
     """Write rows as they come, then their table and plots, and compare if asked to; returns the rows' file.
 
-    measured: at least one row, each measured when it is asked for, so that what was measured outlives an interruption.
+    measured: rows, each measured when it is asked for, so that what was measured outlives an interruption.
     scale: what `images_per_s` is plotted against: "batch" or "workers".
-    Raises UserError, before anything is measured, where the rows to compare with cannot be read.
+    Raises UserError where there is no row, and, before anything is measured, where there are none to compare with.
     """
     earlier = load(options.compare) if options.compare is not None else []
     options.out.mkdir(parents=True, exist_ok=True)
     rows: list[Row] = []
+    path = options.out
     for row in measured:
         if not rows:
             name = f"{datetime.now(timezone.utc).date()}_{row.topic}_{row.environment['hardware']}.jsonl"
@@ -105,8 +112,10 @@ def save(measured: Iterable[Row], options: Options, scale: str) -> Path:
         rows.append(row)
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(dataclasses.asdict(row)) + "\n")
+    require(bool(rows), "nothing to measure: every case is left out by the options given")
     written = table(rows)
-    path.with_suffix(".md").write_text(_heading(rows[0].environment) + written, encoding="utf-8")
+    heading = _heading(rows[0].environment) + f"{rows[0].subject}\n\n"
+    path.with_suffix(".md").write_text(heading + written, encoding="utf-8")
     print(written, flush=True)
     plotted = plot([dataclasses.asdict(row) for row in rows], path, scale)
     print(f"rows: {path}; {len(plotted)} plot(s) beside it", flush=True)
@@ -160,6 +169,8 @@ def compare(old: Sequence[Row], new: Sequence[Row]) -> str:
         ratio = earlier.p50_ms / row.p50_ms
         spread = math.hypot(earlier.spread(), row.spread())
         verdict = "" if abs(math.log(ratio)) <= math.log1p(spread) else "faster" if ratio > 1.0 else "SLOWER"
+        if min(earlier.rounds, row.rounds) < SPREAD_ROUNDS:
+            verdict = "too few rounds"
         name = " ".join(str(part) for part in row.key)
         lines.append(f"| {name} | {earlier.p50_ms:.1f} | {row.p50_ms:.1f} | {ratio:.2f} | ±{spread:.0%} | {verdict} |")
     if len(lines) == 2:

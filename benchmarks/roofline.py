@@ -29,10 +29,14 @@ class Limits:
 
         int8 is held against the fp32 rate.
         """
+        shares = self.shares(work, seconds, precision)
+        return max(shares.values()) if "matrix" in shares else None
+
+    def shares(self, work: "Work", seconds: float, precision: str) -> dict[str, float]:
+        """Of the bandwidth, and of the matrix rate where there is one for `precision`."""
+        shares = {"bandwidth": work.bytes / self.copy_gbytes / seconds / 1e9}
         rate = self.matrix_gflops.get("fp32" if precision == "int8" else precision)
-        if rate is None:
-            return None
-        return max(work.flop / rate, work.bytes / self.copy_gbytes) / seconds / 1e9
+        return shares if rate is None else {"matrix": work.flop / rate / seconds / 1e9} | shares
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,10 @@ class Work:
 
 
 def measure_limits(device: torch.device, quick: bool) -> Limits:
-    """Square matrix products in each precision that the device has as such, and a copy of 256 MiB."""
+    """Square matrix products in each precision that the device has as such, and a copy of 256 MiB.
+
+    On a GPU fp32 products are rounded as its convolutions are, which torch lets use TF32.
+    """
     side = (1024 if quick else 2048) if device.type == "cpu" else 8192
     dtypes = {"fp32": torch.float32}
     if has_fast_bf16(device):
@@ -53,6 +60,7 @@ def measure_limits(device: torch.device, quick: bool) -> Limits:
     if device.type == "cuda":
         dtypes["fp16"] = torch.float16
     rates = {}
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32
     for name, dtype in dtypes.items():
         a, b = torch.randn(2, side, side, device=device).to(dtype)
         rates[name] = 2.0 * side**3 / _best_seconds(lambda a=a, b=b: a @ b, device) / 1e9  # type: ignore[misc]

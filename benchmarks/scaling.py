@@ -26,7 +26,7 @@ from benchmarks.harness import MIB, Candidate, Effort, Timing, fix_threads, meas
 from benchmarks.results import Options, Row, save
 from core.checkpoint import save_checkpoint
 from core.cli import parse
-from core.config import AugmentConfig, PatchGANConfig, Pix2PixConfig, UNetConfig
+from core.config import AugmentConfig, PatchGANConfig, Pix2PixConfig, UNetConfig, require
 from core.errors import LimnerError, run_command
 from data_pipeline.importers.prepare import PrepareOptions
 from data_pipeline.importers.synthetic import import_synthetic
@@ -40,6 +40,8 @@ Part = Literal["weak", "strong", "checkpoint", "recovery"]
 
 ROUNDS = Effort(least=5, most=5, seconds=0.0, warm_up=1)
 POLL_S = 0.02
+MIN_REPORTS = 2
+"""The first and the last of a run, which do not count."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,13 @@ class Run:
 def main() -> None:
     """Measure every part and save the rows."""
     command = parse(Command)
+    require(command.reports > MIN_REPORTS, f"reports {command.reports}: must be over {MIN_REPORTS}")
     if command.quick:
         command = replace(command, width=4, image_size=64, reports=4, report_steps=2)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     threads = fix_threads(command.threads)
-    row = Row("scaling", "", "fp32", command.batch, "", describe(device, threads))
+    subject = f"width {command.width}, {command.image_size} px, {threads} threads"
+    row = Row("scaling", subject, "", "fp32", command.batch, "", describe(device, threads))
     save(measure_parts(command, row, device), command, scale="workers")
     print(model_table(command.step_s, command.gradient_mb))
 

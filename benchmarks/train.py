@@ -28,6 +28,9 @@ from distributed.tasks import build_task
 from distributed.worker import build_state
 
 BASELINE = "plain"
+LOOP_STEPS = 8
+"""Steps in a timed region of a loop, after LEAD_STEPS that use up what the loader has prepared in others' turns."""
+LEAD_STEPS = 4
 Step = Callable[[Batch], object]
 
 
@@ -82,7 +85,8 @@ def main() -> None:
     environment = describe(device, threads) | {"limits": vars(limits)}
     with drawn_dataset(command.image_size, 2 * max(command.batch) + 12) as dataset:
         config = configure(command, 1, "fp32")
-        row = Row("train", "", "", 1, "", environment, details={"width": command.width, "side": command.image_size})
+        subject = f"width {command.width}, {command.image_size} px, {threads} threads"
+        row = Row("train", subject, "", "", 1, "", environment)
         work = step_work(config, dataset, device, threads)
         bench = Bench(command, dataset, device, threads, limits, work, row)
         save((row for batch in command.batch for row in measure_batch(bench, batch)), command, scale="batch")
@@ -166,12 +170,12 @@ def measure_batch(bench: Bench, batch: int) -> list[Row]:
         except UserError as error:
             notes[case] = str(error)
             continue
-        runs[case], memory[case] = Candidate(run), used.peak_mib
+        runs[case], memory[case] = candidate(run, case), used.peak_mib
     print(f"train, batch {batch}: {len(runs)} candidates in turns", flush=True)
     named = {str(number): candidate for number, candidate in enumerate(runs.values())}
-    timings = dict(
-        zip(runs, measure(named, bench.device, QUICK if bench.command.quick else FULL).values(), strict=True)
-    )
+    effort = QUICK if bench.command.quick else FULL
+    measured = zip(runs, measure(named, bench.device, effort).values(), strict=True)
+    timings = {case: timing.shared_by(steps_of(case)) for case, timing in measured}
     rows = []
     for case in cases(bench.command, bench.device):
         row = replace(bench.row, backend=case.backend, precision=case.precision, batch=batch, scenario=case.scenario)
@@ -180,6 +184,23 @@ def measure_batch(bench: Bench, batch: int) -> list[Row]:
         else:
             rows.append(finish(bench, row, timings, case, memory[case]))
     return rows
+
+
+def steps_of(case: Case) -> int:
+    """In a timed region."""
+    return 1 if case.scenario == "step" else LOOP_STEPS
+
+
+def candidate(run: Callable[[], object], case: Case) -> Candidate:
+    """A step, or a stretch of the loop once it runs evenly."""
+    if case.scenario == "step":
+        return Candidate(run)
+
+    def repeat(times: int) -> None:
+        for _ in range(times):
+            run()
+
+    return Candidate(lambda: repeat(LOOP_STEPS), lambda: repeat(LEAD_STEPS))
 
 
 def make_run(bench: Bench, case: Case, batch: int) -> Callable[[], object]:

@@ -28,7 +28,7 @@ def test_backends_stand_side_by_side(
     rows = run_benchmark(
         main,
         *("--model", str(bundle), "--engine", str(engine), "--backends", "torch-channels-last", "tensorrt"),
-        *("--scenario", "single-stream", "offline", "server", "files", "--batch", "1", "2"),
+        *("--scenario", "single-stream", "offline", "server", "files", "start", "--batch", "1", "2"),
     )
     check_schema(rows)
     timed = {(row["backend"], row["scenario"], row["batch"]): row for row in rows if not row["note"]}
@@ -40,8 +40,44 @@ def test_backends_stand_side_by_side(
                 assert row["details"]["psnr_db"] > 60.0
                 assert row["vs_baseline_low"] <= row["vs_baseline"] <= row["vs_baseline_high"]
         assert (backend, "server", 1) in timed or any(row["scenario"] == "server" and row["note"] for row in rows)
+    for backend in ("torch", "openvino"):
+        assert {"import_ms", "load_ms", "first_ms"} <= set(timed[backend, "start", 1]["details"])
     assert timed["torch", "offline", 2]["vs_baseline"] == 1.0
+    assert timed["torch", "offline", 2]["details"]["manner"] == "MLPerf-style"
+    assert timed["torch", "offline", 2]["details"]["limit"] in ("matrix", "bandwidth")
     assert [row["backend"] for row in rows if row["note"] and row["scenario"] == "-"] == ["tensorrt"]
+
+
+def test_precisions_stand_side_by_side_and_a_batch_that_an_engine_lacks_is_said(
+    bundle: Path, engine: Path, run_benchmark: Callable[..., Any], check_schema: Callable[[Any], None]
+) -> None:
+    rows = run_benchmark(
+        main,
+        *("--model", str(bundle), "--engine", str(engine), "--backends", "onnxruntime:fp16"),
+        *("--scenario", "single-stream", "--batch", "4"),
+    )
+    check_schema(rows)
+    assert {(row["backend"], row["precision"], row["note"]) for row in rows} == {
+        ("torch", "fp32", ""),
+        ("onnxruntime, fp16 weights", "fp32", ""),
+        ("openvino", "fp32", "built for other batches"),
+    }
+
+
+def test_the_newest_model_and_engine_are_named_in_the_rows_command(
+    bundle: Path, engine: Path, run_benchmark: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(bundle.parents[2])
+    Path("engines").mkdir()
+    shutil.copytree(engine, "engines/small")
+    (row, *_) = run_benchmark(main, "--scenario", "single-stream", "--batch", "1")
+    assert row["environment"]["command"].endswith("--model runs/small/model --engine engines/small")
+
+
+@pytest.mark.parametrize("empty", ["--batch", "--scenario"])
+def test_an_empty_list_is_refused(bundle: Path, run_benchmark: Callable[..., Any], empty: str) -> None:
+    with pytest.raises(UserError, match="batch and scenario: name at least one of each"):
+        run_benchmark(main, "--model", str(bundle), "--backends", "torch-channels-last", empty)
 
 
 def test_an_engine_of_another_model_is_refused(

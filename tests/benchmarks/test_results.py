@@ -16,7 +16,7 @@ CPU = torch.device("cpu")
 
 def make_row(times_ms: Sequence[float] = (9.0, 10.0, 11.0), backend: str = "torch") -> Row:
     environment = describe(CPU, 1) | {"limits": {"matrix_gflops": {"fp32": 50.0}, "copy_gbytes": 10.0}}
-    row = Row("infer", backend, "fp32", 2, "single-stream", environment)
+    row = Row("infer", "model", backend, "fp32", 2, "single-stream", environment)
     timing = Timing(tuple(times_ms), 1)
     return row.timed(timing, 2, timing.speed_over(timing), details={"flop_per_byte": 3.0, "gflop_per_s": 7.0})
 
@@ -66,10 +66,21 @@ def test_a_comparison_flags_what_is_outside_the_spread_only() -> None:
         make_row((4.9, 5.0, 5.1), "faster"),
         make_row(backend="new"),
     ]
-    verdicts = {line.split()[2]: line.split("|")[-2].strip() for line in compare(old, new).splitlines()[2:]}
+    verdicts = {line.split()[3]: line.split("|")[-2].strip() for line in compare(old, new).splitlines()[2:]}
     assert verdicts == {"same": "", "slower": "SLOWER", "faster": "faster"}
     assert "2.00 | ±" in compare(old, new)
     assert compare(old[:1], new[1:]) == "nothing to compare: the two runs share no measurement"
+
+
+def test_only_the_same_subject_compares_and_no_spread_is_made_of_two_rounds() -> None:
+    row = make_row()
+    assert "share no measurement" in compare([row], [replace(row, subject="another model")])
+    assert "| too few rounds |" in compare([make_row((1.0, 1.0))], [make_row((9.0, 9.0))])
+
+
+def test_no_row_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="nothing to measure: every case is left out"):
+        save([], Options(out=tmp_path), scale="batch")
 
 
 def test_rows_that_cannot_be_read_are_named(tmp_path: Path) -> None:

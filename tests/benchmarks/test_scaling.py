@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from benchmarks.scaling import ancestors, main, model_table, reports, ring_step_s, watch
-from core.errors import LimnerError
+from core.errors import LimnerError, UserError
 
 
 def test_a_run_is_watched_from_outside(run_benchmark: Callable[..., Any], check_schema: Callable[[Any], None]) -> None:
@@ -17,6 +17,30 @@ def test_a_run_is_watched_from_outside(run_benchmark: Callable[..., Any], check_
     run, checkpoint = rows
     assert run["details"]["startup_s"] > 0.0
     assert checkpoint["details"]["checkpoint_mib"] > 0.1
+
+
+def test_two_workers_of_torchrun_share_one_batch(
+    run_benchmark: Callable[..., Any], check_schema: Callable[[Any], None]
+) -> None:
+    arguments = ("--launchers", "torchrun", "--workers", "2", "--parts", "strong", "--batch", "2")
+    rows = run_benchmark(main, *arguments)
+    check_schema(rows)
+    (row,) = rows
+    assert (row["backend"], row["scenario"], row["batch"]) == ("torchrun", "strong, 2 workers", 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--reports", "2"), "reports 2: must be over 2"),
+        (("--parts", "strong", "--workers", "2", "--batch", "1"), "nothing to measure"),
+    ],
+)
+def test_what_measures_nothing_is_refused(
+    run_benchmark: Callable[..., Any], arguments: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        run_benchmark(main, *arguments)
 
 
 def test_a_run_that_fails_says_its_last_words(tmp_path: Path) -> None:

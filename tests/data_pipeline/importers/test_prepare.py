@@ -16,7 +16,7 @@ from core.errors import UserError
 from data_pipeline.importers.folders import import_pairs, import_portraits
 from data_pipeline.importers.prepare import PrepareOptions
 from data_pipeline.importers.source import open_source, safe_id
-from data_pipeline.index import load_dataset
+from data_pipeline.index import load_dataset, write_dataset
 
 SMALL = PrepareOptions(size=32, val_fraction=0.25)
 Write = Callable[..., None]
@@ -96,7 +96,6 @@ def test_of_two_processes_that_prepare_the_same_the_slower_takes_the_others(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As ranks of one job do that all draw the built-in portraits."""
-    write_dataset = data_pipeline.importers.prepare.write_dataset
 
     def overtaken(*arguments: Any) -> None:
         write_dataset(*arguments)
