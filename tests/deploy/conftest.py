@@ -1,6 +1,6 @@
 """Small generators, and what is made of them once for all tests: an export takes seconds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import torch
 from onnx import ModelProto
 from torch import nn
 
+import deploy.latency
 from core.bundle import BundleConfig, build_generator, save_bundle
 from core.config import DCGANGeneratorConfig, UNetConfig
 from core.networks.init import init_weights
@@ -48,6 +49,14 @@ def vivid(generator: nn.Module) -> nn.Module:
 
 Case = tuple[nn.Module, Signature, ModelProto]
 """A generator, its float signature and its fp32 graph."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def without_pauses() -> Iterator[None]:
+    """Latency as it comes: no test asks whether it is exact."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(deploy.latency, "SETTLE_S", 0.0)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,6 @@ class Worker:
 def test_medians_of_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, calls = [0.0], list[str]()
     monkeypatch.setattr("deploy.latency.time.perf_counter", lambda: clock[0])
-    monkeypatch.setattr("deploy.latency.SETTLE_S", 0.0)
     slow_start = [5000.0] * WARM_UP
     engine = Engine("engine", SIGNATURE, ANY_BATCH, Worker("engine", [*slow_start, *[10.0] * 99], clock, calls))
     eager = Engine("eager", SIGNATURE, ANY_BATCH, Worker("eager", [*slow_start, 900.0, *[40.0] * 99], clock, calls))
