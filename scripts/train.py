@@ -105,11 +105,12 @@ def _built_in_data(config: TrainConfig) -> Path:
 
 def _preset_of(arguments: list[str]) -> str:
     """The preset must be known before the other options, whose defaults it gives."""
+    preset = "demo"
     for option, following in itertools.pairwise([*arguments, ""]):
         name, _, value = option.partition("=")
         if name == "--preset":
-            return value or following
-    return "demo"
+            preset = value or following  # the last counts, as with every option
+    return preset
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ def test_a_dry_run_shows_preset_and_overrides_and_writes_nothing(tiny_data: Path
         ([], "pix2pix", "demo"),
         (["dcgan"], "dcgan", "demo"),
         (["dcgan", "--preset=paper"], "dcgan", "paper"),
-        (["--preset", "lite"], "pix2pix", "lite"),
+        (["--preset", "demo", "--preset", "lite"], "pix2pix", "lite"),
     ],
 )
 def test_nothing_need_be_said(
