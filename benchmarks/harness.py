@@ -34,7 +34,7 @@ QUICK = Effort(least=3, most=10, seconds=2.0, warm_up=3)
 
 STABLE = 0.1
 """A candidate is warm when its last three runs lie within this fraction of the fastest of them."""
-SETTLE_S = 0.01
+SETTLE_S = 0.06
 """Pause before a candidate's turn, in which thread pools of the one before it stop spinning."""
 
 
