@@ -13,6 +13,7 @@ from torch.optim import Adam
 from core.config import Pix2PixConfig
 from core.images import Batch
 from core.networks.init import init_weights
+from core.networks.layers import InstanceNorm
 from core.networks.patchgan import PatchGAN
 from core.networks.unet import UNet
 
@@ -25,8 +26,8 @@ class PlainStep:
         generator, discriminator = UNet(config.resolved_generator), PatchGAN(config.discriminator)
         init_weights(generator, config.seed)
         init_weights(discriminator, config.seed + 1)
-        self.generator = generator.to(device)
-        self.discriminator = discriminator.to(device)
+        self.generator = with_torch_norms(generator).to(device)
+        self.discriminator = with_torch_norms(discriminator).to(device)
         self.l1_weight = config.l1_weight
         betas = (config.optimizer.beta1, config.optimizer.beta2)
         self.optimizer_g = Adam(self.generator.parameters(), config.optimizer.lr, betas)
@@ -58,3 +59,11 @@ def set_requires_grad(network: nn.Module, on: bool) -> None:
     """Switch gradients of all weights."""
     for parameter in network.parameters():
         parameter.requires_grad = on
+
+
+def with_torch_norms(network: nn.Module) -> nn.Module:
+    """The network with torch's own instance norm in place of ours."""
+    layers: list[nn.Module] = [layer for layer in network.modules() if isinstance(layer, InstanceNorm)]
+    for layer in layers:
+        layer.__class__ = nn.InstanceNorm2d
+    return network

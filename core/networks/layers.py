@@ -1,6 +1,7 @@
 """Layers that the networks share: normalisation by name, and doubling of the resolution."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.config import Norm, Upsample
@@ -13,10 +14,24 @@ def norm_layer(norm: Norm, channels: int) -> nn.Module:
     batch normalisation by batch statistics at batch size 1, which is how pix2pix's authors run their networks.
     """
     if norm == "instance":
-        return nn.InstanceNorm2d(channels, affine=True)
+        return InstanceNorm(channels, affine=True)
     if norm == "batch":
         return nn.BatchNorm2d(channels)
     return nn.Identity()
+
+
+class InstanceNorm(nn.InstanceNorm2d):
+    """Instance norm that trains on CPUs by group norm's kernel with one channel a group, which takes half the time.
+
+    Everywhere else it is torch's own, so that exporters and compilers see the operator that they know.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> the same."""
+        if self.training and x.device.type == "cpu" and x.dtype == torch.float32 and not torch.compiler.is_compiling():
+            return F.group_norm(x, self.num_features, self.weight, self.bias, self.eps)
+        normed: Tensor = super().forward(x)
+        return normed
 
 
 def upsample_layer(upsample: Upsample, in_channels: int, out_channels: int, bias: bool) -> nn.Module:

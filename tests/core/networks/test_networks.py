@@ -5,6 +5,7 @@ import torch
 
 from core.config import PatchGANConfig, UNetConfig
 from core.networks.init import init_weights
+from core.networks.layers import InstanceNorm
 from core.networks.patchgan import PatchGAN
 from core.networks.unet import UNet, for_inference
 
@@ -94,6 +95,20 @@ def test_style_changes_the_drawing_and_must_be_given() -> None:
     assert not torch.equal(drawings[0], drawings[1])
     with pytest.raises(ValueError, match="needs a style of 0 to 2"):
         unet(photo)
+
+
+@pytest.mark.parametrize("size", [2, 16])
+def test_the_norm_that_trains_fast_on_cpus_is_torchs(size: int) -> None:
+    """The same pictures and gradients as those of the class that it extends."""
+    layer = InstanceNorm(6, affine=True)
+    torch.nn.init.normal_(layer.weight, generator=torch.Generator().manual_seed(1))
+    results = []
+    for training in (True, False):
+        x = torch.randn(3, 6, size, size, generator=torch.Generator().manual_seed(0)).requires_grad_()
+        y = layer.train(training)(x)
+        results.append([y, *torch.autograd.grad(y.pow(3).sum(), [x, *layer.parameters()])])
+    for ours, torchs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, torchs, rtol=1e-4, atol=1e-4)
 
 
 def test_initial_weights_follow_their_seed_alone() -> None:
