@@ -28,7 +28,7 @@ from distributed.tasks import build_task
 from distributed.worker import build_state
 
 BASELINE = "plain"
-LOOP_STEPS = 8
+LOOP_STEPS = 4
 """Steps in a timed region of a loop, after LEAD_STEPS that use up what the loader has prepared in others' turns."""
 LEAD_STEPS = 4
 Step = Callable[[Batch], object]
