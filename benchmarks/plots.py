@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Rows = Sequence[dict[str, Any]]
+MARKS = "os^Dvx*"
 
 
 def plot(rows: Rows, path: Path, scale: str) -> list[Path]:
@@ -21,8 +22,9 @@ def plot(rows: Rows, path: Path, scale: str) -> list[Path]:
         print("no plots: matplotlib is not installed (pip install 'limner[bench]')")
         return []
     timed = [row for row in rows if row["p50_ms"] is not None]
+    answered = [row for row in timed if row["scenario"] != "offline"]  # whose runs hold several batches
     drawings = {
-        "latency": lambda axes: _against(axes, timed, scale, "p50_ms", "median ms"),
+        "latency": lambda axes: _against(axes, answered, scale, "p50_ms", "median ms"),
         "throughput": lambda axes: _against(axes, timed, scale, "images_per_s", "images/s"),
         "roofline": lambda axes: _roofline(axes, timed),
     }
@@ -45,16 +47,37 @@ def _label(row: dict[str, Any]) -> str:
     return f"{row['backend']} {row['precision']}, {row['scenario']}"
 
 
+def _draw(axes: "Axes", rows: Rows, lines: dict[str, list[tuple[float, float]]]) -> None:
+    """Lines of points by label: a colour for each backend and precision, a mark for each scenario."""
+    looks = {_label(row): ((row["backend"], row["precision"]), row["scenario"]) for row in rows}
+    colours = list(dict.fromkeys(backend for backend, _ in looks.values()))
+    marks = list(dict.fromkeys(scenario for _, scenario in looks.values()))
+    for label, points in lines.items():
+        backend, scenario = looks[label]
+        mark = MARKS[marks.index(scenario) % len(MARKS)]
+        style = "-" if marks.index(scenario) == 0 else "--"
+        axes.plot(
+            *zip(*sorted(points), strict=True),
+            color=f"C{colours.index(backend)}",
+            marker=mark,
+            linestyle=style,
+            label=label,
+        )
+
+
 def _against(axes: "Axes", rows: Rows, scale: str, value: str, title: str) -> None:
     lines: dict[str, list[tuple[float, float]]] = {}
     for row in rows:
         place = row["batch"] if scale == "batch" else row["details"].get(scale)
         if row[value] is not None and place is not None:
             lines.setdefault(_label(row), []).append((place, row[value]))
-    for label, points in lines.items():
-        axes.plot(*zip(*sorted(points), strict=True), marker="o", label=label)
+    _draw(axes, rows, lines)
+    places = sorted({place for points in lines.values() for place, _ in points})
     axes.set_xscale("log", base=2)
-    axes.set_ylim(bottom=0.0)
+    axes.set_xticks(places, [f"{place:g}" for place in places])
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:g}")
     axes.set_xlabel(scale)
     axes.set_ylabel(title)
 
@@ -62,8 +85,8 @@ def _against(axes: "Axes", rows: Rows, scale: str, value: str, title: str) -> No
 def _roofline(axes: "Axes", rows: Rows) -> None:
     """Floating-point operations a second against operations per byte, under the machine's two measured limits."""
     limits = rows[0]["environment"]["limits"]
-    intensities = [2.0**power for power in range(-2, 12)]
     for precision, rate in limits["matrix_gflops"].items():
+        intensities = [0.25, rate / limits["copy_gbytes"], 2048.0]
         roof = [min(rate, intensity * limits["copy_gbytes"]) for intensity in intensities]
         axes.plot(intensities, roof, color="black", linewidth=1, label=f"limit {precision}")
     points: dict[str, list[tuple[float, float]]] = {}
@@ -71,8 +94,7 @@ def _roofline(axes: "Axes", rows: Rows) -> None:
         details = row["details"]
         if "flop_per_byte" in details:
             points.setdefault(_label(row), []).append((details["flop_per_byte"], details["gflop_per_s"]))
-    for label, places in points.items():
-        axes.plot(*zip(*sorted(places), strict=True), marker="o", label=label)
+    _draw(axes, rows, points)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     axes.set_xlabel("operations per byte")
