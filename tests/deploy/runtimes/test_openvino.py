@@ -2,12 +2,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import openvino
 import pytest
+from openvino import opset13
 
 from core.errors import UserError
 from deploy.engine import open_engine
-from deploy.runtimes.openvino import OpenVinoTarget
+from deploy.runtimes.openvino import OpenVinoRuntime, OpenVinoTarget
 
 
 def test_threads_and_hint_reach_the_model(engine_directory: Path) -> None:
@@ -21,6 +23,17 @@ def test_fp32_is_really_fp32(engine_directory: Path) -> None:
     """OpenVINO by itself takes bf16 where the processor has it."""
     with open_engine(engine_directory) as engine:
         assert engine.runtime.model.get_property("INFERENCE_PRECISION_HINT") == openvino.Type.f32  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("element", [np.float32, np.float16])
+def test_a_tanh_is_replaced_by_the_same_function(tmp_path: Path, element: Any) -> None:
+    x = opset13.parameter([1, 3, 8, 8], element, name="x")
+    openvino.save_model(openvino.Model([opset13.tanh(x)], [x]), tmp_path / "tanh.xml", compress_to_fp16=False)
+    runtime = OpenVinoRuntime(tmp_path / "tanh.xml", "fp32")
+    given = np.linspace(-12.0, 12.0, 192, dtype=element).reshape(1, 3, 8, 8)
+    np.testing.assert_allclose(runtime.run({"x": given}), np.tanh(given), rtol=0, atol=2 * np.finfo(element).eps)
+    kinds = {node.get_rt_info()["layerType"].value for node in runtime.model.get_runtime_model().get_ordered_ops()}
+    assert "Tanh" not in kinds
 
 
 @pytest.mark.parametrize(
