@@ -296,7 +296,8 @@ def start(bench: Bench) -> Iterator[Row]:
         timings = measure(candidates, torch.device("cpu"), STARTS_QUICK if bench.command.quick else STARTS)
     for (backend, images, process), timing in zip(starts, timings.values(), strict=True):
         row = named_row(bench, backend, images, "start")
-        yield row.timed(timing, images, timing.speed_over(timings["0"]), details=process.parts(len(timing.times_ms)))
+        parts = row.details | process.parts(len(timing.times_ms))
+        yield replace(row.timed(timing, images, timing.speed_over(timings["0"]), details=parts), images_per_s=None)
 
 
 class FreshProcess:

@@ -22,7 +22,7 @@ def plot(rows: Rows, path: Path, scale: str) -> list[Path]:
         print("no plots: matplotlib is not installed (pip install 'limner[bench]')")
         return []
     timed = [row for row in rows if row["p50_ms"] is not None]
-    answered = [row for row in timed if row["scenario"] != "offline"]  # whose runs hold several batches
+    answered = [row for row in timed if row["scenario"] not in ("offline", "start")]  # of one batch, in a warm process
     drawings = {
         "latency": lambda axes: _against(axes, answered, scale, "p50_ms", "median ms"),
         "throughput": lambda axes: _against(axes, timed, scale, "images_per_s", "images/s"),
@@ -44,12 +44,17 @@ def plot(rows: Rows, path: Path, scale: str) -> list[Path]:
 
 
 def _label(row: dict[str, Any]) -> str:
-    return f"{row['backend']} {row['precision']}, {row['scenario']}"
+    return f"{row['backend']} {row['precision']}, {_scenario(row)}"
+
+
+def _scenario(row: dict[str, Any]) -> str:
+    """Without the number of workers, which is a place on the axis."""
+    return str(row["scenario"]).partition(",")[0]
 
 
 def _draw(axes: "Axes", rows: Rows, lines: dict[str, list[tuple[float, float]]]) -> None:
     """Lines of points by label: a colour for each backend and precision, a mark for each scenario."""
-    looks = {_label(row): ((row["backend"], row["precision"]), row["scenario"]) for row in rows}
+    looks = {_label(row): ((row["backend"], row["precision"]), _scenario(row)) for row in rows}
     colours = list(dict.fromkeys(backend for backend, _ in looks.values()))
     marks = list(dict.fromkeys(scenario for _, scenario in looks.values()))
     for label, points in lines.items():
@@ -66,6 +71,8 @@ def _draw(axes: "Axes", rows: Rows, lines: dict[str, list[tuple[float, float]]])
 
 
 def _against(axes: "Axes", rows: Rows, scale: str, value: str, title: str) -> None:
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     lines: dict[str, list[tuple[float, float]]] = {}
     for row in rows:
         place = row["batch"] if scale == "batch" else row["details"].get(scale)
@@ -76,8 +83,9 @@ def _against(axes: "Axes", rows: Rows, scale: str, value: str, title: str) -> No
     axes.set_xscale("log", base=2)
     axes.set_xticks(places, [f"{place:g}" for place in places])
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(scale)
     axes.set_ylabel(title)
 

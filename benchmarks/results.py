@@ -50,6 +50,7 @@ class Row:
     p90_ms: float | None = None
     p99_ms: float | None = None
     images_per_s: float | None = None
+    """None too where a run is no stretch of work, such as a start or a save."""
     vs_baseline: float | None = None
     """How many times as fast as the baseline of the same comparison: the median over rounds."""
     vs_baseline_low: float | None = None

@@ -203,7 +203,7 @@ def measure_checkpoint(command: Command, row: Row, data: Path, device: torch.dev
         timing = measure({"": save_once}, torch.device("cpu"), ROUNDS)[""]
         mib = sum(file.stat().st_size for file in root.rglob("*.pt")) / MIB
     named = replace(row, backend="local", scenario="checkpoint")
-    return named.timed(timing, command.batch, details={"workers": 1, "checkpoint_mib": mib})
+    return replace(named.timed(timing, 1, details={"workers": 1, "checkpoint_mib": mib}), images_per_s=None)
 
 
 def configure(command: Command) -> Pix2PixConfig:
@@ -234,7 +234,7 @@ def measure_recovery(command: Command, row: Row, data: Path, scratch: Path) -> R
         seconds = time.perf_counter() - start - interval / report["images_per_s"]
         process.wait()
     timing = Timing((1000.0 * seconds,), 0)
-    return named.timed(timing, command.batch * workers, details={"workers": workers, "recovery_s": seconds})
+    return replace(named.timed(timing, 1, details={"workers": workers, "recovery_s": seconds}), images_per_s=None)
 
 
 def wait_for_report(process: "subprocess.Popen[bytes]", run: Path, beyond: float) -> dict[str, float]:
