@@ -171,7 +171,8 @@ def side_by_side(bench: Bench, scenario: Scenario, hint: Hint, make: Callable[..
                         continue
                     quality.take(backend, engine)
                 run, images = make(backend, engine, quality.given(engine))
-                runs[backend], memory[backend] = (Candidate(run), images), used.peak_mib
+                # Right after an untimed run of its own, as queries that follow each other are.
+                runs[backend], memory[backend] = (Candidate(run, prepare=run), images), used.peak_mib
             print(f"infer, {scenario}, batch {batch}: {len(runs)} backends in turns", flush=True)
             named = {str(number): candidate for number, (candidate, _) in enumerate(runs.values())}
             timings = dict(zip(runs, measure(named, bench.device, bench.effort(full)).values(), strict=True))

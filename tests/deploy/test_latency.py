@@ -32,11 +32,13 @@ class Worker:
 def test_medians_of_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, calls = [0.0], list[str]()
     monkeypatch.setattr("deploy.latency.time.perf_counter", lambda: clock[0])
-    slow_start = [5000.0] * WARM_UP
+    slow_start = [5000.0] * 2 * WARM_UP
     engine = Engine("engine", SIGNATURE, ANY_BATCH, Worker("engine", [*slow_start, *[10.0] * 99], clock, calls))
-    eager = Engine("eager", SIGNATURE, ANY_BATCH, Worker("eager", [*slow_start, 900.0, *[40.0] * 99], clock, calls))
+    eager = Engine(
+        "eager", SIGNATURE, ANY_BATCH, Worker("eager", [*slow_start, 40.0, 900.0, *[40.0] * 99], clock, calls)
+    )
     measured = measure_latency(engine, eager, {"photo": np.zeros((2, 3, 8, 8), np.float32)})
     assert (measured.batch, measured.rounds) == (2, MIN_ROUNDS)  # the warm-up used the time up
     assert measured.engine_ms == pytest.approx(10.0)
     assert measured.eager_fp32_ms == pytest.approx(40.0)
-    assert calls == ["engine", "eager"] * (WARM_UP + MIN_ROUNDS)
+    assert calls == ["engine", "engine", "eager", "eager"] * (WARM_UP + MIN_ROUNDS)
