@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from core.config import CadenceConfig, LaunchConfig
+from core.config import CadenceConfig, DCGANConfig, DCGANDiscriminatorConfig, DCGANGeneratorConfig, LaunchConfig
 from core.errors import UserError
 from core.spec import RunSpec
 from distributed.local import launch as launch_local
@@ -70,13 +70,32 @@ def test_a_stopped_and_resumed_ray_run_equals_a_straight_local_one(make_spec: Ma
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the workers through /proc")
+def as_portraits(spec: RunSpec) -> RunSpec:
+    """The run with portraits from noise in place of sketches."""
+    config = DCGANConfig(
+        image_size=64,
+        epochs=spec.config.epochs,
+        batch_size=spec.config.batch_size,
+        precision="fp32",
+        generator=DCGANGeneratorConfig(latent=8, width=4),
+        discriminator=DCGANDiscriminatorConfig(width=4),
+        r1_weight=1.0,
+        penalty_interval=2,
+        cadence=spec.config.cadence,
+    )
+    return replace(spec, task="dcgan", config=config)
+
+
+@pytest.mark.parametrize("task", ["pix2pix", "dcgan"])
 def test_kill_9_of_a_worker_in_mid_epoch_changes_nothing(
-    make_spec: MakeSpec, remains: Remains, caplog: pytest.LogCaptureFixture
+    make_spec: MakeSpec, remains: Remains, caplog: pytest.LogCaptureFixture, task: str
 ) -> None:
     changes: dict[str, Any] = {"epochs": 30, "cadence": CadenceConfig(report_images=1, sample_epochs=30)}
     launch_config = replace(RAY, workers=2)
     undisturbed = make_spec("undisturbed", replace(launch_config, launcher="local"), **changes)
     disturbed = make_spec("disturbed", launch_config, **changes)
+    if task == "dcgan":
+        undisturbed, disturbed = as_portraits(undisturbed), as_portraits(disturbed)
     killed: list[int] = []
 
     def kill_one() -> None:
