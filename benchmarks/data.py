@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.environment import describe
-from benchmarks.harness import QUICK, Candidate, Effort, fix_threads, measure, peak_memory
+from benchmarks.harness import QUICK, Candidate, Effort, fix_threads, measure, peak_memory, stretch
 from benchmarks.results import Options, Row, save
 from core.cli import parse
 from core.config import AugmentConfig, require
@@ -140,7 +140,8 @@ def measure_loaders(command: Command, row: Row, spec: LoaderSpec) -> list[Row]:
             notes[name] = str(error)
             continue
         drained = max(DRAIN_BATCHES, 2 * max(command.workers) + 2)
-        candidates[name], memory[name] = candidate(batches, command.batches, drained), used.peak_mib
+        candidates[name] = stretch(lambda batches=batches: next(batches), command.batches, drained)  # type: ignore[misc]
+        memory[name] = used.peak_mib
     print(f"data, {row.scenario}, batch {row.batch}: {len(candidates)} loaders in turns", flush=True)
     timings = measure(candidates, torch.device("cpu"), QUICK if command.quick else ROUNDS, SETTLE_S)
     images = command.batches * row.batch
@@ -161,16 +162,6 @@ def torch_loader(spec: LoaderSpec, workers: int) -> DataLoader[tuple[Tensor, Ten
     """torch's DataLoader over the same positions, endlessly, in `workers` processes (0: in this one)."""
     options: dict[str, Any] = {"multiprocessing_context": "spawn"} if workers else {}
     return DataLoader(Pairs(spec), spec.batch_size, sampler=itertools.count(), num_workers=workers, **options)
-
-
-def candidate(batches: Iterator[Any], count: int, drained: int) -> Candidate:
-    """Draw `count` batches, after enough others to have emptied what was prepared ahead."""
-
-    def draw(number: int) -> None:
-        for _ in range(number):
-            next(batches)
-
-    return Candidate(lambda: draw(count), lambda: draw(drained))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from deploy.latency import SETTLE_S
+
 MIB = 2**20
 
 
@@ -34,8 +36,6 @@ QUICK = Effort(least=3, most=10, seconds=2.0, warm_up=3)
 
 STABLE = 0.1
 """A candidate is warm when its last three runs lie within this fraction of the fastest of them."""
-SETTLE_S = 0.06
-"""Pause before a candidate's turn, in which thread pools of the one before it stop spinning."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,16 @@ class Candidate:
 
     run: Callable[[], object]
     prepare: Callable[[], object] | None = None
+
+
+def stretch(run: Callable[[], object], times: int, lead: int) -> Candidate:
+    """`times` runs as one, after `lead` untimed ones that bring them to a steady state."""
+
+    def repeat(count: int) -> None:
+        for _ in range(count):
+            run()
+
+    return Candidate(lambda: repeat(times), prepare=lambda: repeat(lead))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ own: files (single-stream from JPEG bytes to PNG bytes) and start (a fresh proce
 import io
 import itertools
 import json
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -125,7 +126,7 @@ def main() -> None:
     model = Path(find_model(command.model))
     if not command.engine and not command.backends:
         command = replace(command, engine=(Path(find_engine("")),))
-    signature = bundle_signature(load_bundle_config(model))
+    config = load_bundle_config(model)
     require(bool(command.batch) and bool(command.scenario), "batch and scenario: name at least one of each")
     batches = sorted(command.batch)
     profile = (batches[0], batches[len(batches) // 2], batches[-1])
@@ -133,12 +134,11 @@ def main() -> None:
     limits = measure_limits(device, command.quick)
     environment = describe(device, threads) | {"limits": vars(limits)}
     environment["command"] = full_command(environment["command"], command, model)
-    config = load_bundle_config(model)
     subject = f"{config.task}, {config.image_size} px, bundle {bundle_hash(model)[:12]}, {threads} threads"
     row = Row("infer", subject, "", "", 1, "", environment)
     with tempfile.TemporaryDirectory() as scratch:
         backends, missing = find_backends(command.backends, command.engine, model, device, options, Path(scratch))
-        inputs = proof_inputs(signature, batches[-1], command.data)
+        inputs = proof_inputs(bundle_signature(config), batches[-1], command.data)
         bench = Bench(command, device, threads, limits, backends, model, inputs, row)
         absent = [replace(row, backend=name, precision="-", scenario="-", note=note) for name, note in missing.items()]
         measured = itertools.chain.from_iterable(SCENARIOS[scenario](bench) for scenario in command.scenario)
@@ -150,7 +150,7 @@ def full_command(given: str, command: Command, model: Path) -> str:
     words = [] if command.model else ["--model", model.as_posix()]
     if command.engine and "--engine" not in given:
         words += ["--engine", *(engine.as_posix() for engine in command.engine)]
-    return " ".join([given, *words])
+    return f"{given} {shlex.join(words)}".rstrip()
 
 
 def side_by_side(bench: Bench, scenario: Scenario, hint: Hint, make: Callable[..., Any], full: Effort) -> Iterator[Row]:
@@ -171,8 +171,9 @@ def side_by_side(bench: Bench, scenario: Scenario, hint: Hint, make: Callable[..
                         continue
                     quality.take(backend, engine)
                 run, images = make(backend, engine, quality.given(engine))
-                # Right after an untimed run of its own, as queries that follow each other are.
-                runs[backend], memory[backend] = (Candidate(run, prepare=run), images), used.peak_mib
+                # Latency is that of a query right after another, so one that is not timed comes before it.
+                lead = run if hint == "latency" else None
+                runs[backend], memory[backend] = (Candidate(run, prepare=lead), images), used.peak_mib
             print(f"infer, {scenario}, batch {batch}: {len(runs)} backends in turns", flush=True)
             named = {str(number): candidate for number, (candidate, _) in enumerate(runs.values())}
             timings = dict(zip(runs, measure(named, bench.device, bench.effort(full)).values(), strict=True))

@@ -115,8 +115,7 @@ def save(measured: Iterable[Row], options: Options, scale: str) -> Path:
             file.write(json.dumps(dataclasses.asdict(row)) + "\n")
     require(bool(rows), "nothing to measure: every case is left out by the options given")
     written = table(rows)
-    heading = _heading(rows[0].environment) + f"{rows[0].subject}\n\n"
-    path.with_suffix(".md").write_text(heading + written, encoding="utf-8")
+    path.with_suffix(".md").write_text(_heading(rows[0]) + written, encoding="utf-8")
     print(written, flush=True)
     plotted = plot([dataclasses.asdict(row) for row in rows], path, scale)
     print(f"rows: {path}; {len(plotted)} plot(s) beside it", flush=True)
@@ -179,8 +178,10 @@ def compare(old: Sequence[Row], new: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def _heading(environment: dict[str, Any]) -> str:
-    return f"`{environment['command']}` on {environment['hardware']}, {environment['date']}, {environment['git']}\n\n"
+def _heading(row: Row) -> str:
+    source = row.environment
+    place = f"`{source['command']}` on {source['hardware']}, {source['date']}, {source['git']}"
+    return f"{place}\n\n{row.subject}\n\n"
 
 
 def _show(value: float | None, form: str) -> str:

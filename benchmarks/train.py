@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.environment import describe
-from benchmarks.harness import FULL, QUICK, Candidate, Timing, fix_threads, measure, peak_memory
+from benchmarks.harness import FULL, QUICK, Candidate, Timing, fix_threads, measure, peak_memory, stretch
 from benchmarks.plain import PlainStep
 from benchmarks.results import Options, Row, save
 from benchmarks.roofline import Limits, Work, count_work, measure_limits
@@ -170,7 +170,8 @@ def measure_batch(bench: Bench, batch: int) -> list[Row]:
         except UserError as error:
             notes[case] = str(error)
             continue
-        runs[case], memory[case] = candidate(run, case), used.peak_mib
+        runs[case] = Candidate(run) if case.scenario == "step" else stretch(run, LOOP_STEPS, LEAD_STEPS)
+        memory[case] = used.peak_mib
     print(f"train, batch {batch}: {len(runs)} candidates in turns", flush=True)
     named = {str(number): candidate for number, candidate in enumerate(runs.values())}
     effort = QUICK if bench.command.quick else FULL
@@ -189,18 +190,6 @@ def measure_batch(bench: Bench, batch: int) -> list[Row]:
 def steps_of(case: Case) -> int:
     """In a timed region."""
     return 1 if case.scenario == "step" else LOOP_STEPS
-
-
-def candidate(run: Callable[[], object], case: Case) -> Candidate:
-    """A step, or a stretch of the loop once it runs evenly."""
-    if case.scenario == "step":
-        return Candidate(run)
-
-    def repeat(times: int) -> None:
-        for _ in range(times):
-            run()
-
-    return Candidate(lambda: repeat(LOOP_STEPS), lambda: repeat(LEAD_STEPS))
 
 
 def make_run(bench: Bench, case: Case, batch: int) -> Callable[[], object]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from core.config import LaunchConfig, PatchGANConfig, Pix2PixConfig, UNetConfig
 from core.images import Batch
@@ -66,3 +67,31 @@ def make_batch() -> Callable[..., Batch]:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def junyanz_checkpoint() -> Callable[[int, int], dict[str, Tensor]]:
+    """(depth, width) -> a U-Net's latest_net_G.pth as --norm batch leaves it: names, shapes, useless statistics."""
+
+    def make(depth: int, width: int) -> dict[str, Tensor]:
+        drawn = torch.Generator().manual_seed(0)
+        state = {"model.model.3.bias": torch.zeros(3)}
+        prefix, outer = "model.model.", 3
+        for level in range(depth):
+            inner = width * min(2**level, 8)
+            outermost, innermost = level == 0, level == depth - 1
+            up = 3 if outermost or innermost else 5
+            convolutions = {0 if outermost else 1: (inner, outer), up: (inner if innermost else 2 * inner, outer)}
+            norms = ({} if outermost else {up + 1: outer}) | ({} if outermost or innermost else {2: inner})
+            for number, channels in convolutions.items():
+                state[f"{prefix}{number}.weight"] = torch.randn(*channels, 4, 4, generator=drawn) * 0.1
+            for number, size in norms.items():
+                state[f"{prefix}{number}.weight"] = torch.rand(size, generator=drawn) + 0.5
+                state[f"{prefix}{number}.bias"] = torch.randn(size, generator=drawn) * 0.1
+                state[f"{prefix}{number}.running_mean"] = torch.full((size,), 100.0)
+                state[f"{prefix}{number}.running_var"] = torch.full((size,), 1e-4)
+                state[f"{prefix}{number}.num_batches_tracked"] = torch.tensor(7)
+            prefix, outer = prefix + ("1.model." if outermost else "3.model."), inner
+        return state
+
+    return make

@@ -53,7 +53,7 @@ class OpenVinoRuntime:
 
 
 def _replace_tanh(model: openvino.Model) -> None:
-    """Put 2 sigmoid(2x) - 1, the same function, where a tanh is: its kernel takes a third of the time (docs/LOG.md)."""
+    """Put 2 sigmoid(2x) - 1, the same function, where a tanh is: a sigmoid takes a third of its time (docs/LOG.md)."""
     for node in model.get_ordered_ops():
         if node.get_type_name() == "Tanh":
             x = node.input_value(0)

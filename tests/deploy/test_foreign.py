@@ -1,5 +1,6 @@
 """A generator that other people trained goes the same way: checkpoint, bundle, engine, proof."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,31 +16,10 @@ DEPTH, WIDTH = 5, 4
 SIDE = 2**DEPTH
 
 
-def their_checkpoint() -> dict[str, Tensor]:
-    """A U-Net's latest_net_G.pth as --norm batch leaves it: names, shapes, running statistics that are of no use."""
-    drawn = torch.Generator().manual_seed(0)
-    state = {"model.model.3.bias": torch.zeros(3)}
-    prefix, outer = "model.model.", 3
-    for level in range(DEPTH):
-        inner = WIDTH * min(2**level, 8)
-        outermost, innermost = level == 0, level == DEPTH - 1
-        up = 3 if outermost or innermost else 5
-        convolutions = {0 if outermost else 1: (inner, outer), up: (inner if innermost else 2 * inner, outer)}
-        norms = ({} if outermost else {up + 1: outer}) | ({} if outermost or innermost else {2: inner})
-        for number, channels in convolutions.items():
-            state[f"{prefix}{number}.weight"] = torch.randn(*channels, 4, 4, generator=drawn) * 0.1
-        for number, size in norms.items():
-            state[f"{prefix}{number}.weight"] = torch.rand(size, generator=drawn) + 0.5
-            state[f"{prefix}{number}.bias"] = torch.randn(size, generator=drawn) * 0.1
-            state[f"{prefix}{number}.running_mean"] = torch.full((size,), 100.0)
-            state[f"{prefix}{number}.running_var"] = torch.full((size,), 1e-4)
-            state[f"{prefix}{number}.num_batches_tracked"] = torch.tensor(7)
-        prefix, outer = prefix + ("1.model." if outermost else "3.model."), inner
-    return state
-
-
-def test_an_imported_batch_norm_generator_becomes_a_proven_engine(tmp_path: Path) -> None:
-    torch.save(their_checkpoint(), tmp_path / "latest_net_G.pth")
+def test_an_imported_batch_norm_generator_becomes_a_proven_engine(
+    tmp_path: Path, junyanz_checkpoint: Callable[[int, int], dict[str, Tensor]]
+) -> None:
+    torch.save(junyanz_checkpoint(DEPTH, WIDTH), tmp_path / "latest_net_G.pth")
     generator = load_junyanz(tmp_path / "latest_net_G.pth", "batch")
     model, out = tmp_path / "model", tmp_path / "engine"
     save_bundle(model, generator, BundleConfig("pix2pix", SIDE, "stretch", (), generator.config))

@@ -26,11 +26,15 @@ def main(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
 @pytest.fixture
 def run(
-    main: Callable[[], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    main: Callable[[], None],
+    junyanz_checkpoint: Callable[[int, int], dict[str, torch.Tensor]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> Run:
     """Runs a command line beside a unet_128's latest_net_G.pth; gives what it prints."""
     monkeypatch.chdir(tmp_path)
-    torch.save(checkpoint(depth=7, width=2), "latest_net_G.pth")
+    torch.save(junyanz_checkpoint(7, 2), "latest_net_G.pth")
 
     def command(line: str) -> str:
         monkeypatch.setattr("sys.argv", ["import_junyanz.py", *shlex.split(line)])
@@ -38,25 +42,6 @@ def run(
         return capsys.readouterr().out
 
     return command
-
-
-def checkpoint(depth: int, width: int) -> dict[str, torch.Tensor]:
-    """Weights by the names and shapes of a generator that was trained with --norm batch."""
-    generator = torch.Generator().manual_seed(0)
-    state = {"model.model.3.bias": torch.zeros(3)}
-    prefix, outer = "model.model.", 3
-    for level in range(depth):
-        inner = width * min(2**level, 8)
-        outermost, innermost = level == 0, level == depth - 1
-        up = 3 if outermost or innermost else 5
-        convolutions = {0 if outermost else 1: (inner, outer), up: (inner if innermost else 2 * inner, outer)}
-        norms = ([] if outermost else [(up + 1, outer)]) + ([] if outermost or innermost else [(2, inner)])
-        for number, channels in convolutions.items():
-            state[f"{prefix}{number}.weight"] = torch.randn(*channels, 4, 4, generator=generator)
-        for number, size in norms:
-            state |= {f"{prefix}{number}.weight": torch.ones(size), f"{prefix}{number}.bias": torch.zeros(size)}
-        prefix, outer = prefix + ("1.model." if outermost else "3.model."), inner
-    return state
 
 
 def test_a_checkpoint_becomes_a_bundle(run: Run) -> None:
