@@ -156,7 +156,7 @@ def _prove(manifest: Manifest, target: Target, work: Work, inputs: Inputs, repor
     Of a GPU engine the ONNX graph is compared too, so that its errors and those of the plan are told apart.
     """
     eager = Engine("bundle", work.floats, ANY_BATCH, TorchRuntime(work.generator))
-    sizes = ", ".join(map(str, work.batch.sizes()))
+    sizes = ", ".join(map(str, work.batch.proof_sizes()))
     if target.device_type == "cuda":
         report(f"comparing the ONNX graph with the bundle at batch {sizes}")
         with Engine(GRAPH, work.signature, work.batch, OnnxRuntime(work.directory / GRAPH)) as graph:

@@ -84,7 +84,7 @@ def difference(ours: Array, reference: Array) -> Difference:
 
 
 def verify(engine: Engine, bundle: Engine, inputs: Inputs, precision: Precision) -> dict[str, Any]:
-    """Compare at the engine's smallest, tuned and largest batch, and one picture by itself with the same in a batch.
+    """Compare at the sizes of the profile and one between, and pictures by themselves with the same in a larger batch.
 
     engine: may have pixels in its graph; bundle: the generator in eager fp32; inputs: in the bundle's order and format,
         at least as many as the engine's largest batch.
@@ -96,7 +96,7 @@ def verify(engine: Engine, bundle: Engine, inputs: Inputs, precision: Precision)
     inputs = as_taken(engine.signature, inputs)
     report: dict[str, Any] = {"tolerance": dataclasses.asdict(tolerance), "batches": {}}
     results: dict[int, Array] = {}
-    for size in engine.batch.sizes():
+    for size in engine.batch.proof_sizes():
         given = {name: values[:size] for name, values in inputs.items()}
         results[size] = _run(engine, given)
         apart = difference(results[size], _run(bundle, given))

@@ -1,6 +1,7 @@
 """OpenVINO on the CPU."""
 
 import queue
+import threading
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from openvino.utils import replace_node
 
 from core.errors import UserError
 from deploy.manifest import Hint, Manifest, Precision
+from deploy.signature import BatchProfile
 from deploy.target import GRAPH, Work
 
 ARITHMETIC: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "fp16": "f32", "int8": "f32"}
@@ -21,35 +23,66 @@ ARITHMETIC: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "fp16": "f32"
 is a storage format on CPUs; in an int8 graph the hint is for what is not quantised."""
 NAMES = {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "i8": "int8", "u8": "int8"}
 CONVOLUTIONS = ("Convolution", "Deconvolution", "FullyConnected", "MatMul")
+ANY_SIZE = -1
+"""OpenVINO's word for a dimension that is left open."""
 
 
 class OpenVinoRuntime:
-    """One compiled model and as many requests as it runs at once; callers wait for a free one."""
+    """A graph compiled for each size of a batch profile when one first comes, and once more for all sizes between.
 
-    def __init__(self, graph: Path, precision: Precision, threads: int = 0, hint: Hint = "latency") -> None:
+    With a size known beforehand OpenVINO plans its memory: a U-Net of width 16 takes 0.82 of the time, at any batch
+    size. Each compiled graph has as many requests as it runs at once; callers wait for a free one.
+    """
+
+    def __init__(
+        self, graph: Path, precision: Precision, batch: BatchProfile, threads: int = 0, hint: Hint = "latency"
+    ) -> None:
         """threads: 0 for as many as OpenVINO thinks best."""
-        config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": ARITHMETIC[precision], "PERFORMANCE_HINT": hint.upper()}
+        self.config: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": ARITHMETIC[precision],
+            "PERFORMANCE_HINT": hint.upper(),
+        }
         if threads:
-            config["INFERENCE_NUM_THREADS"] = threads
-        core = openvino.Core()
-        model = core.read_model(str(graph))
-        _replace_tanh(model)
-        self.model = core.compile_model(model, "CPU", config)
-        self.requests: queue.Queue[Any] = queue.Queue()
-        for _ in range(self.model.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")):
-            self.requests.put(self.model.create_infer_request())
+            self.config["INFERENCE_NUM_THREADS"] = threads
+        self.core = openvino.Core()
+        self.model = self.core.read_model(str(graph))
+        _replace_tanh(self.model)
+        self.sizes = batch.sizes()
+        self.requests: dict[int, queue.Queue[Any]] = {}
+        self.compiling = threading.Lock()
 
     def run(self, inputs: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
         """See deploy.engine.Runtime."""
-        request = self.requests.get()
+        size = len(next(iter(inputs.values())))
+        requests = self._requests(size if size in self.sizes else ANY_SIZE)
+        request = requests.get()
         try:
             return np.array(request.infer(dict(inputs), share_inputs=True)[0])
         finally:
-            self.requests.put(request)
+            requests.put(request)
+
+    def compile(self, size: int) -> openvino.CompiledModel:
+        """The graph for batches of `size`."""
+        model = self.model.clone()
+        shapes = {}
+        for port in model.inputs:
+            shapes[port] = port.partial_shape
+            shapes[port][0] = size
+        model.reshape(shapes)
+        return self.core.compile_model(model, "CPU", self.config)
 
     def close(self) -> None:
-        """Drop the model."""
+        """Drop what was compiled."""
         del self.requests, self.model
+
+    def _requests(self, size: int) -> "queue.Queue[Any]":
+        with self.compiling:
+            if size not in self.requests:
+                compiled = self.compile(size)
+                self.requests[size] = queue.Queue()
+                for _ in range(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")):
+                    self.requests[size].put(compiled.create_infer_request())
+            return self.requests[size]
 
 
 def _replace_tanh(model: openvino.Model) -> None:
@@ -64,7 +97,9 @@ def _replace_tanh(model: openvino.Model) -> None:
 
 def open_runtime(directory: Path, manifest: Manifest, options: Mapping[str, Any]) -> OpenVinoRuntime:
     """The runtime of an engine directory; see deploy.engine.open_runtime."""
-    return OpenVinoRuntime(directory / GRAPH, manifest.precision.asked, options["threads"], options["hint"])
+    return OpenVinoRuntime(
+        directory / GRAPH, manifest.precision.asked, manifest.batch, options["threads"], options["hint"]
+    )
 
 
 class OpenVinoTarget:
@@ -101,10 +136,10 @@ class OpenVinoTarget:
 
     def executed(self, work: Work) -> str:
         """The precision that most convolutions run in, from the compiled graph's own report."""
-        runtime = OpenVinoRuntime(work.directory / GRAPH, work.precision)
+        compiled = OpenVinoRuntime(work.directory / GRAPH, work.precision, work.batch).compile(work.batch.minimum)
         layers = Counter(
             NAMES.get(info["runtimePrecision"].value, info["runtimePrecision"].value)
-            for info in (node.get_rt_info() for node in runtime.model.get_runtime_model().get_ordered_ops())
+            for info in (node.get_rt_info() for node in compiled.get_runtime_model().get_ordered_ops())
             if info["layerType"].value in CONVOLUTIONS
         )
         return str(layers.most_common(1)[0][0])

@@ -22,6 +22,14 @@ def test_sizes_are_named_once_each() -> None:
     assert BatchProfile(4, 4, 4).sizes() == [4]
 
 
+@pytest.mark.parametrize(
+    ("profile", "sizes"),
+    [((1, 8, 32), [1, 2, 8, 32]), ((1, 2, 4), [1, 2, 3, 4]), ((1, 2, 3), [1, 2, 3]), ((4, 4, 4), [4])],
+)
+def test_one_more_size_is_proven_if_there_is_one(profile: tuple[int, int, int], sizes: list[int]) -> None:
+    assert BatchProfile(*profile).proof_sizes() == sizes
+
+
 def test_pixels_change_pictures_only() -> None:
     pixels = STYLED.pixels()
     assert pixels.inputs == (Port("photo", (32, 32, 3), "uint8"), Port("style", (), "int64"))

@@ -45,7 +45,7 @@ def check(echo: Echo, precision: Precision, signature: Signature = SIGNATURE) ->
 def test_equal_engines_pass_and_report_every_batch() -> None:
     report = check(Echo(), "fp32")
     assert report["tolerance"]["max_abs"] == 1e-3
-    assert set(report["batches"]) == {"1", "2", "4"}
+    assert set(report["batches"]) == {"1", "2", "3", "4"}
     assert report["batches"]["4"] == {"max_abs": 0.0, "psnr_db": 200.0, "ssim": 1.0}
     assert report["batch_invariance"]["max_abs"] == 0.0
 
@@ -63,7 +63,7 @@ def test_tolerance_of_each_precision(precision: Precision, good: float, bad: flo
 
 
 def test_an_engine_whose_pictures_depend_on_the_batch_fails() -> None:
-    with pytest.raises(LimnerError, match=r"at batch 4 differ|batches of 1 and 4 differ"):
+    with pytest.raises(LimnerError, match=r"at batch [34] differ|batches of 1 and 4 differ"):
         check(Echo(drift=5e-4), "fp32")
 
 

@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,12 +10,13 @@ from openvino import opset13
 
 from core.errors import UserError
 from deploy.engine import open_engine
-from deploy.runtimes.openvino import OpenVinoRuntime, OpenVinoTarget
+from deploy.runtimes.openvino import ANY_SIZE, OpenVinoRuntime, OpenVinoTarget
+from deploy.signature import BatchProfile
 
 
 def test_threads_and_hint_reach_the_model(engine_directory: Path) -> None:
     with open_engine(engine_directory, threads=1, hint="throughput") as engine:
-        model = engine.runtime.model  # type: ignore[attr-defined]
+        model = engine.runtime.compile(1)  # type: ignore[attr-defined]
         assert model.get_property("INFERENCE_NUM_THREADS") == 1
         assert str(model.get_property("PERFORMANCE_HINT")).endswith("THROUGHPUT")
 
@@ -22,17 +24,34 @@ def test_threads_and_hint_reach_the_model(engine_directory: Path) -> None:
 def test_fp32_is_really_fp32(engine_directory: Path) -> None:
     """OpenVINO by itself takes bf16 where the processor has it."""
     with open_engine(engine_directory) as engine:
-        assert engine.runtime.model.get_property("INFERENCE_PRECISION_HINT") == openvino.Type.f32  # type: ignore[attr-defined]
+        model = engine.runtime.compile(1)  # type: ignore[attr-defined]
+        assert model.get_property("INFERENCE_PRECISION_HINT") == openvino.Type.f32
+
+
+def test_sizes_of_the_profile_are_compiled_when_they_come_and_others_share_one(engine_directory: Path) -> None:
+    with open_engine(engine_directory) as engine, open_engine(engine_directory) as other:
+        (port,) = engine.signature.inputs
+        photos = np.random.default_rng(0).uniform(-1.0, 1.0, (engine.batch.maximum, *port.shape)).astype(np.float32)
+        low, high = engine.batch.minimum, engine.batch.maximum
+        expected = engine.infer(photos)
+        assert set(engine.runtime.requests) == {high}  # type: ignore[attr-defined]
+        for size in range(low, high + 1):
+            np.testing.assert_allclose(engine.infer(photos[:size]), expected[:size], rtol=0, atol=1e-5)
+        assert set(engine.runtime.requests) == {*engine.batch.sizes(), ANY_SIZE}  # type: ignore[attr-defined]
+        with ThreadPoolExecutor(4) as pool:
+            for result in pool.map(other.infer, [photos[:low]] * 8):
+                np.testing.assert_array_equal(result, engine.infer(photos[:low]))
+        assert set(other.runtime.requests) == {low}  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("element", [np.float32, np.float16])
 def test_a_tanh_is_replaced_by_the_same_function(tmp_path: Path, element: Any) -> None:
     x = opset13.parameter([1, 3, 8, 8], element, name="x")
     openvino.save_model(openvino.Model([opset13.tanh(x)], [x]), tmp_path / "tanh.xml", compress_to_fp16=False)
-    runtime = OpenVinoRuntime(tmp_path / "tanh.xml", "fp32")
+    runtime = OpenVinoRuntime(tmp_path / "tanh.xml", "fp32", BatchProfile(1, 1, 1))
     given = np.linspace(-12.0, 12.0, 192, dtype=element).reshape(1, 3, 8, 8)
     np.testing.assert_allclose(runtime.run({"x": given}), np.tanh(given), rtol=0, atol=2 * np.finfo(element).eps)
-    kinds = {node.get_rt_info()["layerType"].value for node in runtime.model.get_runtime_model().get_ordered_ops()}
+    kinds = {node.get_rt_info()["layerType"].value for node in runtime.compile(1).get_runtime_model().get_ordered_ops()}
     assert "Tanh" not in kinds
 
 

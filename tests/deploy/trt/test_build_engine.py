@@ -41,7 +41,7 @@ def test_without_arguments_the_newest_model_becomes_a_proven_engine(run: Run) ->
     assert manifest.backend == "openvino"
     assert "(the newest)" in out
     assert "parity: max-abs" in out
-    assert "batches 1, 8, 32" in out
+    assert "batches 1, 2, 8, 32" in out
     assert "bundle in eager fp32" in out
     assert f"engine: {Path('engines/small')}" in out
 

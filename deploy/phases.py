@@ -1,0 +1,107 @@
+"""A graph as int8 runtimes like it: plain convolutions for transposed ones, and no Relu that OpenVINO stumbles over.
+
+Runtimes on CPUs leave transposed convolutions in fp32: ONNX Runtime all of them, OpenVINO those with many channels.
+"""
+
+import copy
+
+import numpy as np
+import numpy.typing as npt
+from onnx import ModelProto, NodeProto, helper, numpy_helper
+
+DOUBLING = {"kernel_shape": [4, 4], "strides": [2, 2], "pads": [1, 1, 1, 1]}
+"""What a transposed convolution must be: the one of pix2pix and DCGAN, which doubles height and width."""
+PLAIN = {"group": 1, "dilations": [1, 1], "output_padding": [0, 0], "auto_pad": b"NOTSET"}
+"""And what it must not deviate from where it says so."""
+TAPS = ((3, 1), (2, 0))
+"""Per phase, the kernel's elements that meet two neighbours: out[2i] = x[i-1] w[3] + x[i] w[1] and out[2i+1] =
+x[i] w[2] + x[i+1] w[0]; from the definition of the transposed convolution, out[2j + k - 1] += x[j] w[k]."""
+
+LEAST = "least"
+"""Name of the constant of a Clip."""
+
+
+def split_doublings(model: ModelProto) -> ModelProto:
+    """The graph with each doubling transposed convolution as four 2x2 convolutions, one a phase, and an interleaving.
+
+    Every second row and column of its output is a plain convolution of its input with a quarter of its kernel, so the
+    function and the number of multiplications stay the same.
+    """
+    split = copy.deepcopy(model)
+    weights = {tensor.name: tensor for tensor in split.graph.initializer}
+    nodes: list[NodeProto] = []
+    for node in split.graph.node:
+        if _doubles(node):
+            kernel = numpy_helper.to_array(weights.pop(node.input[1]))
+            for name, values in _quarters(node.input[1], kernel).items():
+                weights[name] = numpy_helper.from_array(values, name)
+            nodes.extend(_phases(node))
+        else:
+            nodes.append(copy.deepcopy(node))
+    tensors = [copy.deepcopy(tensor) for tensor in weights.values()]
+    for emptied in (split.graph.node, split.graph.initializer, split.graph.value_info):
+        del emptied[:]
+    split.graph.node.extend(nodes)
+    split.graph.initializer.extend(tensors)
+    return split
+
+
+def _doubles(node: NodeProto) -> bool:
+    given = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+    return (
+        node.op_type == "ConvTranspose"
+        and all(given.get(name) == value for name, value in DOUBLING.items())
+        and all(given.get(name, value) == value for name, value in PLAIN.items())
+    )
+
+
+def _quarters(name: str, kernel: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.float32]]:
+    """(I, O, 4, 4) -> four of (O, I, 2, 2) by name."""
+    return {
+        f"{name}_{row}{column}": np.ascontiguousarray(
+            kernel[:, :, TAPS[row]][:, :, :, TAPS[column]].transpose(1, 0, 2, 3)
+        )
+        for row in (0, 1)
+        for column in (0, 1)
+    }
+
+
+def _phases(node: NodeProto) -> list[NodeProto]:
+    picture, kernel, *bias = node.input
+    convolutions = [
+        helper.make_node(
+            "Conv",
+            [picture, f"{kernel}_{row}{column}", *bias],
+            [f"{node.output[0]}_{row}{column}"],
+            name=f"{node.name}_{row}{column}",
+            kernel_shape=[2, 2],
+            pads=[1 - row, 1 - column, row, column],
+        )
+        for row in (0, 1)
+        for column in (0, 1)
+    ]
+    phases, together = [each.output[0] for each in convolutions], f"{node.output[0]}_phases"
+    return [
+        *convolutions,
+        helper.make_node("Concat", phases, [together], name=together, axis=1),
+        helper.make_node(
+            "DepthToSpace", [together], [node.output[0]], name=f"{node.name}_interleaved", blocksize=2, mode="DCR"
+        ),
+    ]
+
+
+def clip_joined(model: ModelProto) -> ModelProto:
+    """The graph with Clip(x, 0), the same function, for every Relu of a concatenation.
+
+    OpenVINO 2026.4 draws wrongly (14 dB) where such a Relu's result is quantised and something concatenated is
+    quantised by another range too, as the skips of a U-Net are.
+    """
+    clipped = copy.deepcopy(model)
+    joined = {node.output[0] for node in clipped.graph.node if node.op_type == "Concat"}
+    relus = [node for node in clipped.graph.node if node.op_type == "Relu" and node.input[0] in joined]
+    for node in relus:
+        node.op_type = "Clip"
+        node.input.append(LEAST)
+    if relus:
+        clipped.graph.initializer.append(numpy_helper.from_array(np.array(0.0, np.float32), LEAST))
+    return clipped
