@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import socket
 import tempfile
 import threading
 from typing import Any
@@ -16,7 +17,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from core.config import LaunchConfig, require
-from core.errors import LimnerError
+from core.errors import LimnerError, UserError
 from core.loop import Progress
 from core.spec import RunSpec
 from distributed.context import WorkerContext, worker_threads
@@ -26,6 +27,8 @@ from distributed.worker import run_worker
 
 POLL_SECONDS = 0.3
 """Time between two exchanges of the driver or a worker with the bridge."""
+CONNECT_SECONDS = 10.0
+"""In which a cluster must take a connection."""
 
 
 class Bridge:
@@ -98,12 +101,7 @@ def launch(spec: RunSpec) -> bool:
     fit() runs in a thread of its own: there it leaves the signals alone, which in the main thread it would take to
     abort without saving. SIGTERM and Ctrl-C reach the workers over the bridge.
     """
-    address = os.environ.get("RAY_ADDRESS", "")
-    require(
-        not address.startswith(("http://", "https://")),
-        f"RAY_ADDRESS {address}: is where jobs are submitted, not where they run: unset it, start this with `ray job "
-        "submit`, or add --launcher local",
-    )
+    _check_address(os.environ.get("RAY_ADDRESS", ""))
     claim(spec)
     owned = not ray.is_initialized()
     if owned:
@@ -130,6 +128,24 @@ def launch(spec: RunSpec) -> bool:
     finally:
         if owned:
             ray.shutdown()
+
+
+def _check_address(address: str) -> None:
+    """UserError where a cluster's address is one for jobs, or nobody answers: Ray itself would try for minutes."""
+    require(
+        not address.startswith(("http://", "https://")),
+        f"RAY_ADDRESS {address}: is where jobs are submitted, not where they run: unset it, start this with `ray job "
+        "submit`, or add --launcher local",
+    )
+    host, _, port = address.rpartition(":")
+    if host and "://" not in address:
+        try:
+            socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"RAY_ADDRESS {address}: no cluster answers there ({error}): start one with `ray start --head`, unset "
+                "it, or add --launcher local"
+            ) from error
 
 
 def _follow(trainer: TorchTrainer, bridge: Any) -> bool:

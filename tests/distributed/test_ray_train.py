@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -196,4 +197,17 @@ def test_an_address_for_submitting_jobs_is_refused_before_anything_is_written(
     spec = make_spec("run", RAY)
     with pytest.raises(UserError, match=r"RAY_ADDRESS http://127.0.0.1:8265: .*: unset it, start this with"):
         launch(spec)
+    assert not spec.run.exists()
+
+
+def test_an_address_where_nobody_answers_is_refused_at_once(
+    make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    spec = make_spec("run", RAY)
+    for address in (f"127.0.0.1:{port}", "127.0.0.1:none"):
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        with pytest.raises(UserError, match=rf"RAY_ADDRESS {address}: no cluster answers there .*: start one with"):
+            launch(spec)
     assert not spec.run.exists()
