@@ -140,7 +140,7 @@ def _check_address(address: str) -> None:
     host, _, port = address.rpartition(":")
     if host and "://" not in address:
         try:
-            socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+            socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
         except (OSError, ValueError) as error:
             raise UserError(
                 f"RAY_ADDRESS {address}: no cluster answers there ({error}): start one with `ray start --head`, unset "
