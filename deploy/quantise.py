@@ -9,7 +9,7 @@ import onnx
 from onnx import ModelProto
 from onnxruntime import quantization
 
-from deploy.phases import clip_joined, split_doublings
+from deploy.int8_graph import clip_joined, split_doublings
 from deploy.samples import Inputs
 
 CONVOLUTIONS = ("Conv", "ConvTranspose")
@@ -29,7 +29,8 @@ def quantise(model: ModelProto, calibration: Iterable[Inputs]) -> ModelProto:
     calibration: the graph's inputs by name, a batch each; the largest absolute value seen sets a range.
     Symmetric ranges and biases left in fp32 are what TensorRT demands. Weights use 7 of the 8 bits: x86 processors
     without VNNI add products in 16 bits, which saturate (a DCGAN at 64 pixels in OpenVINO: 28.9 dB with 8, 41.1 with
-    7). The first convolution stays in fp32: it is about 1 % of the work and sees the input itself.
+    7). The first convolution stays in fp32: it is about 1 % of the work and sees the input itself. The graph is first
+    brought into a form whose convolutions all run in int8 (deploy.int8_graph).
     """
     model = clip_joined(split_doublings(model))
     first = next(node.name for node in model.graph.node if node.op_type in CONVOLUTIONS)

@@ -93,6 +93,6 @@ class BatchProfile:
         return sorted({self.minimum, self.optimum, self.maximum})
 
     def proof_sizes(self) -> list[int]:
-        """These and the smallest other size in the range, for engines have ways of their own for what lies between."""
+        """sizes() and the smallest other one in the range: engines have ways of their own for what lies between."""
         between = (size for size in range(self.minimum, self.maximum) if size not in self.sizes())
         return sorted({*self.sizes(), next(between, self.minimum)})

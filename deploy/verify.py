@@ -84,7 +84,7 @@ def difference(ours: Array, reference: Array) -> Difference:
 
 
 def verify(engine: Engine, bundle: Engine, inputs: Inputs, precision: Precision) -> dict[str, Any]:
-    """Compare at the sizes of the profile and one between, and pictures by themselves with the same in a larger batch.
+    """Compare at the sizes of the profile and one between, and the smallest batch with its pictures in the largest.
 
     engine: may have pixels in its graph; bundle: the generator in eager fp32; inputs: in the bundle's order and format,
         at least as many as the engine's largest batch.

@@ -131,21 +131,23 @@ def launch(spec: RunSpec) -> bool:
 
 
 def _check_address(address: str) -> None:
-    """UserError where a cluster's address is one for jobs, or nobody answers: Ray itself would try for minutes."""
+    """UserError for an address to submit jobs to, or a HOST:PORT where nobody answers: Ray would try for minutes."""
     require(
         not address.startswith(("http://", "https://")),
         f"RAY_ADDRESS {address}: is where jobs are submitted, not where they run: unset it, start this with `ray job "
         "submit`, or add --launcher local",
     )
     host, _, port = address.rpartition(":")
-    if host and "://" not in address:
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
-        except (OSError, ValueError) as error:
-            raise UserError(
-                f"RAY_ADDRESS {address}: no cluster answers there ({error}): start one with `ray start --head`, unset "
-                "it, or add --launcher local"
-            ) from error
+    if not host or "://" in address:
+        return
+    require(port.isdecimal(), f"RAY_ADDRESS {address}: the port is {port!r}: give HOST:PORT, such as 127.0.0.1:6379")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:  # a port over 65535
+        raise UserError(
+            f"RAY_ADDRESS {address}: no cluster answers there ({error}): start one with `ray start --head`, unset it, "
+            "or add --launcher local"
+        ) from error
 
 
 def _follow(trainer: TorchTrainer, bridge: Any) -> bool:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import signal
 import socket
 import threading
@@ -20,7 +21,7 @@ from distributed.local import launch as launch_local
 ray = pytest.importorskip("ray", reason="Ray cannot be imported on this platform")
 pytest.importorskip("ray.train", reason="Ray Train cannot be imported on this platform")
 
-from distributed.ray_train import _scaling, launch  # noqa: E402
+from distributed.ray_train import _check_address, _scaling, launch  # noqa: E402
 
 MakeSpec = Callable[..., RunSpec]
 Remains = Callable[[Path], Any]
@@ -205,9 +206,13 @@ def test_an_address_where_nobody_answers_is_refused_at_once(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
+        _check_address(f"127.0.0.1:{port}")  # somebody listens
     spec = make_spec("run", RAY)
-    for address in (f"127.0.0.1:{port}", "127.0.0.1:none"):
+    for address in (f"127.0.0.1:{port}", f"[::1]:{port}", "127.0.0.1:99999"):
         monkeypatch.setenv("RAY_ADDRESS", address)
-        with pytest.raises(UserError, match=rf"RAY_ADDRESS {address}: no cluster answers there .*: start one with"):
+        with pytest.raises(UserError, match=rf"RAY_ADDRESS {re.escape(address)}: no cluster answers there .*: start"):
             launch(spec)
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:head")
+    with pytest.raises(UserError, match=r"RAY_ADDRESS 127.0.0.1:head: the port is 'head': give HOST:PORT, such as"):
+        launch(spec)
     assert not spec.run.exists()

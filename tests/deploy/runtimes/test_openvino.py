@@ -29,19 +29,37 @@ def test_fp32_is_really_fp32(engine_directory: Path) -> None:
 
 
 def test_sizes_of_the_profile_are_compiled_when_they_come_and_others_share_one(engine_directory: Path) -> None:
-    with open_engine(engine_directory) as engine, open_engine(engine_directory) as other:
+    with open_engine(engine_directory) as engine:
         (port,) = engine.signature.inputs
-        photos = np.random.default_rng(0).uniform(-1.0, 1.0, (engine.batch.maximum, *port.shape)).astype(np.float32)
-        low, high = engine.batch.minimum, engine.batch.maximum
+        photos = np.random.default_rng(0).uniform(-1.0, 1.0, (4, *port.shape)).astype(np.float32)
         expected = engine.infer(photos)
-        assert set(engine.runtime.requests) == {high}  # type: ignore[attr-defined]
-        for size in range(low, high + 1):
+        assert set(engine.runtime.compiled) == {4}  # type: ignore[attr-defined]
+        for size in (1, 2, 3):
             np.testing.assert_allclose(engine.infer(photos[:size]), expected[:size], rtol=0, atol=1e-5)
-        assert set(engine.runtime.requests) == {*engine.batch.sizes(), ANY_SIZE}  # type: ignore[attr-defined]
-        with ThreadPoolExecutor(4) as pool:
-            for result in pool.map(other.infer, [photos[:low]] * 8):
-                np.testing.assert_array_equal(result, engine.infer(photos[:low]))
-        assert set(other.runtime.requests) == {low}  # type: ignore[attr-defined]
+        assert set(engine.runtime.compiled) == {1, 2, ANY_SIZE, 4}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("hint", ["latency", "throughput"])
+def test_callers_that_come_at_once_share_what_is_compiled(
+    engine_directory: Path, monkeypatch: pytest.MonkeyPatch, hint: Any
+) -> None:
+    sizes: list[int] = []
+    compile_graph = OpenVinoRuntime.compile
+
+    def counted(runtime: OpenVinoRuntime, size: int) -> openvino.CompiledModel:
+        sizes.append(size)
+        return compile_graph(runtime, size)
+
+    monkeypatch.setattr(OpenVinoRuntime, "compile", counted)
+    with open_engine(engine_directory, hint=hint) as engine, ThreadPoolExecutor(8) as pool:
+        (port,) = engine.signature.inputs
+        photos = np.random.default_rng(0).uniform(-1.0, 1.0, (4, *port.shape)).astype(np.float32)
+        batches = [photos[:size] for size in (1, 2, 3, 4)] * 6
+        results = list(pool.map(engine.infer, batches))
+        assert sorted(sizes) == sorted({1, 2, ANY_SIZE, 4})
+        assert engine.runtime.lanes.qsize() == engine.runtime.streams  # type: ignore[attr-defined]
+        for batch, result in zip(batches, results, strict=True):
+            np.testing.assert_allclose(result, engine.infer(photos)[: len(batch)], rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("element", [np.float32, np.float16])

@@ -11,13 +11,13 @@ from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 DOUBLING = {"kernel_shape": [4, 4], "strides": [2, 2], "pads": [1, 1, 1, 1]}
 """What a transposed convolution must be: the one of pix2pix and DCGAN, which doubles height and width."""
-PLAIN = {"group": 1, "dilations": [1, 1], "output_padding": [0, 0], "auto_pad": b"NOTSET"}
-"""And what it must not deviate from where it says so."""
+DEFAULTS = {"group": 1, "dilations": [1, 1], "output_padding": [0, 0], "auto_pad": b"NOTSET", "output_shape": None}
+"""And what else it may say, but not otherwise."""
 TAPS = ((3, 1), (2, 0))
 """Per phase, the kernel's elements that meet two neighbours: out[2i] = x[i-1] w[3] + x[i] w[1] and out[2i+1] =
 x[i] w[2] + x[i+1] w[0]; from the definition of the transposed convolution, out[2j + k - 1] += x[j] w[k]."""
 
-LEAST = "least"
+FLOOR = "relu_floor"
 """Name of the constant of a Clip."""
 
 
@@ -31,14 +31,15 @@ def split_doublings(model: ModelProto) -> ModelProto:
     weights = {tensor.name: tensor for tensor in split.graph.initializer}
     nodes: list[NodeProto] = []
     for node in split.graph.node:
-        if _doubles(node):
-            kernel = numpy_helper.to_array(weights.pop(node.input[1]))
+        if node.op_type == "ConvTranspose" and node.input[1] in weights and _doubles(node):
+            kernel = numpy_helper.to_array(weights[node.input[1]])
             for name, values in _quarters(node.input[1], kernel).items():
                 weights[name] = numpy_helper.from_array(values, name)
             nodes.extend(_phases(node))
         else:
             nodes.append(copy.deepcopy(node))
-    tensors = [copy.deepcopy(tensor) for tensor in weights.values()]
+    read = {name for node in nodes for name in node.input}
+    tensors = [copy.deepcopy(tensor) for name, tensor in weights.items() if name in read]
     for emptied in (split.graph.node, split.graph.initializer, split.graph.value_info):
         del emptied[:]
     split.graph.node.extend(nodes)
@@ -48,10 +49,8 @@ def split_doublings(model: ModelProto) -> ModelProto:
 
 def _doubles(node: NodeProto) -> bool:
     given = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
-    return (
-        node.op_type == "ConvTranspose"
-        and all(given.get(name) == value for name, value in DOUBLING.items())
-        and all(given.get(name, value) == value for name, value in PLAIN.items())
+    return all(given.get(name) == value for name, value in DOUBLING.items()) and all(
+        given.get(name, value) == value for name, value in DEFAULTS.items()
     )
 
 
@@ -68,25 +67,24 @@ def _quarters(name: str, kernel: npt.NDArray[np.float32]) -> dict[str, npt.NDArr
 
 def _phases(node: NodeProto) -> list[NodeProto]:
     picture, kernel, *bias = node.input
+    output = node.output[0]
     convolutions = [
         helper.make_node(
             "Conv",
             [picture, f"{kernel}_{row}{column}", *bias],
-            [f"{node.output[0]}_{row}{column}"],
-            name=f"{node.name}_{row}{column}",
+            [f"{output}_{row}{column}"],
+            name=f"{output}_{row}{column}",
             kernel_shape=[2, 2],
             pads=[1 - row, 1 - column, row, column],
         )
         for row in (0, 1)
         for column in (0, 1)
     ]
-    phases, together = [each.output[0] for each in convolutions], f"{node.output[0]}_phases"
+    phases, together = [each.output[0] for each in convolutions], f"{output}_phases"
     return [
         *convolutions,
         helper.make_node("Concat", phases, [together], name=together, axis=1),
-        helper.make_node(
-            "DepthToSpace", [together], [node.output[0]], name=f"{node.name}_interleaved", blocksize=2, mode="DCR"
-        ),
+        helper.make_node("DepthToSpace", [together], [output], name=f"{output}_interleaved", blocksize=2, mode="DCR"),
     ]
 
 
@@ -101,7 +99,7 @@ def clip_joined(model: ModelProto) -> ModelProto:
     relus = [node for node in clipped.graph.node if node.op_type == "Relu" and node.input[0] in joined]
     for node in relus:
         node.op_type = "Clip"
-        node.input.append(LEAST)
+        node.input.append(FLOOR)
     if relus:
-        clipped.graph.initializer.append(numpy_helper.from_array(np.array(0.0, np.float32), LEAST))
+        clipped.graph.initializer.append(numpy_helper.from_array(np.array(0.0, np.float32), FLOOR))
     return clipped
