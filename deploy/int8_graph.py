@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
+from deploy.onnx_export import make_node, replace_nodes
+
 DOUBLING = {"kernel_shape": [4, 4], "strides": [2, 2], "pads": [1, 1, 1, 1]}
 """What a transposed convolution must be: the one of pix2pix and DCGAN, which doubles height and width."""
 DEFAULTS = {"group": 1, "dilations": [1, 1], "output_padding": [0, 0], "auto_pad": b"NOTSET", "output_shape": None}
@@ -28,22 +30,22 @@ def split_doublings(model: ModelProto) -> ModelProto:
     function and the number of multiplications stay the same.
     """
     split = copy.deepcopy(model)
-    weights = {tensor.name: tensor for tensor in split.graph.initializer}
+    tensors = split.graph.initializer
+    kernels = {tensor.name: tensor for tensor in model.graph.initializer}
+    quarters: dict[str, npt.NDArray[np.float32]] = {}
     nodes: list[NodeProto] = []
     for node in split.graph.node:
-        if node.op_type == "ConvTranspose" and node.input[1] in weights and _doubles(node):
-            kernel = numpy_helper.to_array(weights[node.input[1]])
-            for name, values in _quarters(node.input[1], kernel).items():
-                weights[name] = numpy_helper.from_array(values, name)
+        if node.op_type == "ConvTranspose" and node.input[1] in kernels and _doubles(node):
+            quarters |= _quarters(node.input[1], numpy_helper.to_array(kernels[node.input[1]]))
             nodes.extend(_phases(node))
         else:
-            nodes.append(copy.deepcopy(node))
-    read = {name for node in nodes for name in node.input}
-    tensors = [copy.deepcopy(tensor) for name, tensor in weights.items() if name in read]
-    for emptied in (split.graph.node, split.graph.initializer, split.graph.value_info):
-        del emptied[:]
-    split.graph.node.extend(nodes)
-    split.graph.initializer.extend(tensors)
+            nodes.append(node)
+    replace_nodes(split, nodes)
+    read = {name for node in split.graph.node for name in node.input}
+    for place in reversed(range(len(tensors))):
+        if tensors[place].name not in read:
+            del tensors[place]
+    tensors.extend(numpy_helper.from_array(values, name) for name, values in quarters.items())
     return split
 
 
@@ -69,22 +71,23 @@ def _phases(node: NodeProto) -> list[NodeProto]:
     picture, kernel, *bias = node.input
     output = node.output[0]
     convolutions = [
-        helper.make_node(
+        make_node(
             "Conv",
-            [picture, f"{kernel}_{row}{column}", *bias],
-            [f"{output}_{row}{column}"],
-            name=f"{output}_{row}{column}",
+            f"{output}_{row}{column}",
+            picture,
+            f"{kernel}_{row}{column}",
+            *bias,
             kernel_shape=[2, 2],
             pads=[1 - row, 1 - column, row, column],
         )
         for row in (0, 1)
         for column in (0, 1)
     ]
-    phases, together = [each.output[0] for each in convolutions], f"{output}_phases"
+    together = f"{output}_phases"
     return [
         *convolutions,
-        helper.make_node("Concat", phases, [together], name=together, axis=1),
-        helper.make_node("DepthToSpace", [together], [output], name=f"{output}_interleaved", blocksize=2, mode="DCR"),
+        make_node("Concat", together, *(each.output[0] for each in convolutions), axis=1),
+        make_node("DepthToSpace", output, together, blocksize=2, mode="DCR"),
     ]
 
 

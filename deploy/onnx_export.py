@@ -116,7 +116,7 @@ def to_half(model: ModelProto) -> ModelProto:
     for port in graph.output:
         _rename_output(nodes, port.name, f"{port.name}_half")
         nodes.append(_cast(f"{port.name}_half", port.name, TensorProto.FLOAT))
-    _replace_nodes(half, nodes)
+    replace_nodes(half, nodes)
     return half
 
 
@@ -150,9 +150,9 @@ def with_pixels(model: ModelProto) -> ModelProto:
         # The cast comes first: TensorRT moves no uint8 tensors about.
         nodes += [
             _cast(name, f"{name}_float", TensorProto.FLOAT),
-            _node("Transpose", f"{name}_planes", f"{name}_float", perm=[0, 3, 1, 2]),
-            _node("Div", f"{name}_scaled", f"{name}_planes", "pixel_half_range"),
-            _node("Sub", f"{name}_centred", f"{name}_scaled", "pixel_one"),
+            make_node("Transpose", f"{name}_planes", f"{name}_float", perm=[0, 3, 1, 2]),
+            make_node("Div", f"{name}_scaled", f"{name}_planes", "pixel_half_range"),
+            make_node("Sub", f"{name}_centred", f"{name}_scaled", "pixel_one"),
         ]
         for node in graph.node:
             for i, given in enumerate(node.input):
@@ -163,26 +163,27 @@ def with_pixels(model: ModelProto) -> ModelProto:
         name = port.name
         _rename_output(nodes, name, f"{name}_centred")
         nodes += [
-            _node("Add", f"{name}_positive", f"{name}_centred", "pixel_one"),
-            _node("Mul", f"{name}_scaled", f"{name}_positive", "pixel_half_range"),
-            _node("Round", f"{name}_whole", f"{name}_scaled"),
-            _node("Clip", f"{name}_clipped", f"{name}_whole", "pixel_black", "pixel_white"),
-            _node("Transpose", f"{name}_picture", f"{name}_clipped", perm=[0, 2, 3, 1]),
+            make_node("Add", f"{name}_positive", f"{name}_centred", "pixel_one"),
+            make_node("Mul", f"{name}_scaled", f"{name}_positive", "pixel_half_range"),
+            make_node("Round", f"{name}_whole", f"{name}_scaled"),
+            make_node("Clip", f"{name}_clipped", f"{name}_whole", "pixel_black", "pixel_white"),
+            make_node("Transpose", f"{name}_picture", f"{name}_clipped", perm=[0, 2, 3, 1]),
             _cast(f"{name}_picture", name, TensorProto.UINT8),
         ]
         _as_picture(port)
-    _replace_nodes(pixels, nodes)
+    replace_nodes(pixels, nodes)
     return pixels
 
 
-def _node(op_type: str, output: str, *inputs: str, **attributes: Any) -> NodeProto:
+def make_node(op_type: str, output: str, *inputs: str, **attributes: Any) -> NodeProto:
+    """A node with a name of its own."""
     return helper.make_node(
         op_type, list(inputs), [output], name=f"{op_type}_{'_'.join(inputs)}_to_{output}", **attributes
     )
 
 
 def _cast(name: str, output: str, to: int) -> NodeProto:
-    return _node("Cast", output, name, to=to)
+    return make_node("Cast", output, name, to=to)
 
 
 def _rename_output(nodes: list[NodeProto], old: str, new: str) -> None:
@@ -192,7 +193,8 @@ def _rename_output(nodes: list[NodeProto], old: str, new: str) -> None:
                 names[i] = new if name == old else name
 
 
-def _replace_nodes(model: ModelProto, nodes: list[NodeProto]) -> None:
+def replace_nodes(model: ModelProto, nodes: list[NodeProto]) -> None:
+    """Make `nodes`, some of which may be the graph's own, all that it has; shapes inferred before are dropped."""
     copies = [copy.deepcopy(node) for node in nodes]  # the list may hold nodes of the graph that is emptied next
     del model.graph.node[:]
     del model.graph.value_info[:]

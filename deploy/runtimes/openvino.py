@@ -61,7 +61,7 @@ class OpenVinoRuntime:
         with self.compiling[size]:  # callers of other sizes go on
             if size not in self.compiled:
                 self.compiled[size] = self.compile(size)
-        lane = self._lanes().get()
+        lane = self._lanes(self.compiled[size]).get()
         try:
             if size not in lane:
                 lane[size] = self.compiled[size].create_infer_request()
@@ -83,11 +83,10 @@ class OpenVinoRuntime:
         """Drop what was compiled."""
         del self.lanes, self.compiled, self.model
 
-    def _lanes(self) -> "queue.Queue[dict[int, Any]]":
-        """Requests by batch size, as many sets as OpenVINO has streams; that is known once something is compiled."""
+    def _lanes(self, model: openvino.CompiledModel) -> "queue.Queue[dict[int, Any]]":
+        """Requests by batch size, as many sets as OpenVINO has streams, which `model`, like any compiled one, tells."""
         with self.opening_lanes:
             if not self.streams:
-                model = next(iter(self.compiled.values()))
                 self.streams = int(model.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
                 for _ in range(self.streams):
                     self.lanes.put({})

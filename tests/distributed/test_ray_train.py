@@ -71,7 +71,6 @@ def test_a_stopped_and_resumed_ray_run_equals_a_straight_local_one(make_spec: Ma
     assert remains(stopped.run) == remains(straight.run)
 
 
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the workers through /proc")
 def as_portraits(spec: RunSpec) -> RunSpec:
     """The run with portraits from noise in place of sketches."""
     config = DCGANConfig(
@@ -88,6 +87,7 @@ def as_portraits(spec: RunSpec) -> RunSpec:
     return replace(spec, task="dcgan", config=config)
 
 
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the workers through /proc")
 @pytest.mark.parametrize("task", ["pix2pix", "dcgan"])
 def test_kill_9_of_a_worker_in_mid_epoch_changes_nothing(
     make_spec: MakeSpec, remains: Remains, caplog: pytest.LogCaptureFixture, task: str
