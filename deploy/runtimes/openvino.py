@@ -1,7 +1,9 @@
 """OpenVINO on the CPU."""
 
 import queue
+import statistics
 import threading
+import time
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +17,8 @@ from openvino.utils import replace_node
 
 from core.errors import UserError
 from deploy.manifest import Hint, Manifest, Precision
+from deploy.runtimes.winograd import transform_large
+from deploy.samples import as_taken, proof_inputs
 from deploy.signature import BatchProfile
 from deploy.target import GRAPH, Work
 
@@ -23,6 +27,8 @@ ARITHMETIC: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "fp16": "f32"
 is a storage format on CPUs; in an int8 graph the hint is for what is not quantised."""
 NAMES = {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "i8": "int8", "u8": "int8"}
 CONVOLUTIONS = ("Convolution", "Deconvolution", "FullyConnected", "MatMul")
+TRIALS = 11
+"""Of Winograd's convolutions."""
 ANY_SIZE = -1
 """OpenVINO's word for a dimension that is left open."""
 
@@ -36,9 +42,15 @@ class OpenVinoRuntime:
     """
 
     def __init__(
-        self, graph: Path, precision: Precision, batch: BatchProfile, threads: int = 0, hint: Hint = "latency"
+        self,
+        graph: Path,
+        precision: Precision,
+        batch: BatchProfile,
+        threads: int = 0,
+        hint: Hint = "latency",
+        winograd: bool = False,
     ) -> None:
-        """threads: 0 for as many as OpenVINO thinks best."""
+        """threads: 0 for as many as OpenVINO thinks best; winograd: see deploy.runtimes.winograd."""
         self.config: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": ARITHMETIC[precision],
             "PERFORMANCE_HINT": hint.upper(),
@@ -48,6 +60,7 @@ class OpenVinoRuntime:
         self.core = openvino.Core()
         self.model = self.core.read_model(str(graph))
         _replace_tanh(self.model)
+        self.transformed = transform_large(self.model) if winograd else 0
         self.compiled: dict[int, openvino.CompiledModel] = {}
         self.compiling = {size: threading.Lock() for size in (*batch.sizes(), ANY_SIZE)}
         self.lanes: queue.Queue[dict[int, Any]] = queue.Queue()
@@ -103,11 +116,17 @@ def _replace_tanh(model: openvino.Model) -> None:
             replace_node(node, opset13.subtract(opset13.multiply(sigmoid, two), one))
 
 
+def _seconds(runtime: OpenVinoRuntime, inputs: Mapping[str, npt.NDArray[Any]]) -> float:
+    """Of one run, right after another."""
+    runtime.run(inputs)
+    start = time.perf_counter()
+    runtime.run(inputs)
+    return time.perf_counter() - start
+
+
 def open_runtime(directory: Path, manifest: Manifest, options: Mapping[str, Any]) -> OpenVinoRuntime:
     """The runtime of an engine directory; see deploy.engine.open_runtime."""
-    return OpenVinoRuntime(
-        directory / GRAPH, manifest.precision.asked, manifest.batch, options["threads"], options["hint"]
-    )
+    return OpenVinoRuntime(directory / GRAPH, manifest.precision.asked, manifest.batch, **options)
 
 
 class OpenVinoTarget:
@@ -119,7 +138,7 @@ class OpenVinoTarget:
 
     def __init__(self, threads: int, hint: Hint) -> None:
         """See OpenVinoRuntime."""
-        self.threads, self.hint = threads, hint
+        self.threads, self.hint, self.winograd = threads, hint, False
 
     def version(self) -> str:
         """Of the package."""
@@ -136,11 +155,25 @@ class OpenVinoTarget:
             raise UserError(f"precision {asked}: this processor has none (it has {', '.join(can)}): take fp32")
 
     def make(self, work: Work) -> None:
-        """Nothing: OpenVINO reads the graph itself."""
+        """Write nothing, as OpenVINO reads the graph itself; see which convolutions are the faster ones here."""
+        if work.precision == "fp32":
+            self.winograd = self._winograd_is_faster(work)
+
+    def _winograd_is_faster(self, work: Work) -> bool:
+        """By the median ratio of runs in turns, at the smallest batch: arithmetic saved costs memory traffic."""
+        plain, transformed = (
+            OpenVinoRuntime(work.directory / GRAPH, "fp32", work.batch, **self.settings() | {"winograd": winograd})
+            for winograd in (False, True)
+        )
+        if not transformed.transformed:
+            return False
+        inputs = as_taken(work.signature, proof_inputs(work.floats, work.batch.minimum, None))
+        ratios = [_seconds(transformed, inputs) / _seconds(plain, inputs) for _ in range(1 + TRIALS)]
+        return statistics.median(ratios[1:]) < 1.0
 
     def settings(self) -> dict[str, Any]:
         """The options as a manifest keeps them."""
-        return {"threads": self.threads, "hint": self.hint}
+        return {"threads": self.threads, "hint": self.hint, "winograd": self.winograd}
 
     def executed(self, work: Work) -> str:
         """The precision that most convolutions run in, from the report of the graph compiled for the smallest batch."""

@@ -8,8 +8,11 @@ import openvino
 import pytest
 from openvino import opset13
 
+import deploy.runtimes.openvino as openvino_runtime
 from core.errors import UserError
+from deploy.build import BuildOptions, build
 from deploy.engine import open_engine
+from deploy.runtimes import winograd
 from deploy.runtimes.openvino import ANY_SIZE, OpenVinoRuntime, OpenVinoTarget
 from deploy.signature import BatchProfile
 
@@ -60,6 +63,34 @@ def test_callers_that_come_at_once_share_what_is_compiled(
         assert engine.runtime.lanes.qsize() == engine.runtime.streams  # type: ignore[attr-defined]
         for batch, result in zip(batches, results, strict=True):
             np.testing.assert_allclose(result, engine.infer(photos)[: len(batch)], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("faster", [True, False])
+def test_winograd_is_kept_where_it_is_faster(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, faster: bool
+) -> None:
+    """By a clock of the test's; what is built is proven against the bundle like any engine."""
+    run_twice = openvino_runtime._seconds
+    monkeypatch.setattr(winograd, "LEAST_WORK", 0)
+    monkeypatch.setattr(winograd, "LEAST_REUSE", 64)
+
+    def seconds(runtime: OpenVinoRuntime, inputs: Any) -> float:
+        assert run_twice(runtime, inputs) > 0.0
+        return 1.0 if runtime.transformed else 2.0 if faster else 0.5
+
+    monkeypatch.setattr(openvino_runtime, "_seconds", seconds)
+    manifest = build(bundle, tmp_path / "engine", BuildOptions(backend="openvino", batch=(1, 2, 4)), print)
+    assert manifest.options["winograd"] is faster
+    with open_engine(tmp_path / "engine") as engine:
+        assert (engine.runtime.transformed > 0) is faster  # type: ignore[attr-defined]
+
+
+def test_nothing_is_timed_where_no_convolution_is_large(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openvino_runtime, "_seconds", lambda runtime, inputs: pytest.fail("timed"))
+    manifest = build(bundle, tmp_path / "engine", BuildOptions(backend="openvino", batch=(1, 1, 1)), print)
+    assert manifest.options["winograd"] is False
 
 
 @pytest.mark.parametrize("element", [np.float32, np.float16])
