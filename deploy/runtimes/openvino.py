@@ -12,11 +12,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import openvino
-from openvino import opset13
-from openvino.utils import replace_node
 
 from core.errors import UserError
 from deploy.manifest import Hint, Manifest, Precision
+from deploy.runtimes.openvino_graph import replace_tanh, use_unsigned
 from deploy.runtimes.winograd import transform_large
 from deploy.samples import as_taken, proof_inputs
 from deploy.signature import BatchProfile
@@ -59,7 +58,8 @@ class OpenVinoRuntime:
             self.config["INFERENCE_NUM_THREADS"] = threads
         self.core = openvino.Core()
         self.model = self.core.read_model(str(graph))
-        _replace_tanh(self.model)
+        replace_tanh(self.model)
+        use_unsigned(self.model)
         self.transformed = transform_large(self.model) if winograd else 0
         self.compiled: dict[int, openvino.CompiledModel] = {}
         self.compiling = {size: threading.Lock() for size in (*batch.sizes(), ANY_SIZE)}
@@ -104,16 +104,6 @@ class OpenVinoRuntime:
                 for _ in range(self.streams):
                     self.lanes.put({})
         return self.lanes
-
-
-def _replace_tanh(model: openvino.Model) -> None:
-    """Put 2 sigmoid(2x) - 1, the same function, where a tanh is: a sigmoid takes a third of its time (docs/LOG.md)."""
-    for node in model.get_ordered_ops():
-        if node.get_type_name() == "Tanh":
-            x = node.input_value(0)
-            one, two = (opset13.constant(value, dtype=x.get_element_type()) for value in (1.0, 2.0))
-            sigmoid = opset13.sigmoid(opset13.multiply(x, two))
-            replace_node(node, opset13.subtract(opset13.multiply(sigmoid, two), one))
 
 
 def _seconds(runtime: OpenVinoRuntime, inputs: Mapping[str, npt.NDArray[Any]]) -> float:

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import openvino
 import pytest
-from openvino import opset13
 
 import deploy.runtimes.openvino as openvino_runtime
 from core.errors import UserError
@@ -14,7 +13,6 @@ from deploy.build import BuildOptions, build
 from deploy.engine import open_engine
 from deploy.runtimes import winograd
 from deploy.runtimes.openvino import ANY_SIZE, OpenVinoRuntime, OpenVinoTarget
-from deploy.signature import BatchProfile
 
 
 def test_threads_and_hint_reach_the_model(engine_directory: Path) -> None:
@@ -91,17 +89,6 @@ def test_nothing_is_timed_where_no_convolution_is_large(
     monkeypatch.setattr(openvino_runtime, "_seconds", lambda runtime, inputs: pytest.fail("timed"))
     manifest = build(bundle, tmp_path / "engine", BuildOptions(backend="openvino", batch=(1, 1, 1)), print)
     assert manifest.options["winograd"] is False
-
-
-@pytest.mark.parametrize("element", [np.float32, np.float16])
-def test_a_tanh_is_replaced_by_the_same_function(tmp_path: Path, element: Any) -> None:
-    x = opset13.parameter([1, 3, 8, 8], element, name="x")
-    openvino.save_model(openvino.Model([opset13.tanh(x)], [x]), tmp_path / "tanh.xml", compress_to_fp16=False)
-    runtime = OpenVinoRuntime(tmp_path / "tanh.xml", "fp32", BatchProfile(1, 1, 1))
-    given = np.linspace(-12.0, 12.0, 192, dtype=element).reshape(1, 3, 8, 8)
-    np.testing.assert_allclose(runtime.run({"x": given}), np.tanh(given), rtol=0, atol=2 * np.finfo(element).eps)
-    kinds = {node.get_rt_info()["layerType"].value for node in runtime.compile(1).get_runtime_model().get_ordered_ops()}
-    assert "Tanh" not in kinds
 
 
 @pytest.mark.parametrize(
