@@ -1,9 +1,9 @@
 """What infer.py sets side by side: the bundle in torch, in several ways, and engines, given or built for the run."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,8 @@ class Backend:
     """Threads that ask at once when throughput counts."""
     directory: Path | None = None
     """Of an engine; None for the bundle in torch."""
+    options: dict[str, Any] = field(default_factory=dict, compare=False)
+    """Of an engine, from its manifest."""
 
 
 class Recast(nn.Module):
@@ -101,6 +103,7 @@ def engine_backend(directory: Path, model: Path, threads: int) -> Backend:
         open=lambda hint: open_engine(directory, threads=threads, hint=hint) if on_cpu else open_engine(directory),
         callers=2,
         directory=directory,
+        options=manifest.options,
     )
 
 

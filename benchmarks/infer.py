@@ -188,7 +188,9 @@ def side_by_side(bench: Bench, scenario: Scenario, hint: Hint, make: Callable[..
 
 def named_row(bench: Bench, backend: Backend, batch: int, scenario: Scenario) -> Row:
     """A row without figures."""
-    details = {"manner": "MLPerf-style"} if scenario in MLPERF else {}
+    details: dict[str, Any] = {"manner": "MLPerf-style"} if scenario in MLPERF else {}
+    if backend.options:
+        details["options"] = backend.options
     row = replace(bench.row, backend=backend.name, precision=backend.precision, batch=batch, scenario=scenario)
     return replace(row, details=details)
 

@@ -72,6 +72,7 @@ def build(model: Path, out: Path, options: BuildOptions, report: Callable[[str],
         signature=signature.pixels() if options.pixels else signature,
         batch=batch,
         precision=precision,
+        report=report,
     )
     proof = proof_inputs(signature, batch.maximum, options.data)
     calibration = calibration_inputs(signature, options.data) if precision == "int8" else []

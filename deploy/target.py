@@ -1,5 +1,6 @@
 """What a backend is while an engine is built for it; what it is afterwards is deploy.engine.Runtime."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -27,6 +28,8 @@ class Work:
     """The graph's: the same, or with pixels."""
     batch: BatchProfile
     precision: Precision
+    report: Callable[[str], None]
+    """Told in a line of what takes long or was decided."""
 
 
 class Target(Protocol):

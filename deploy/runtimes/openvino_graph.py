@@ -9,6 +9,8 @@ PAIR = ("Subtract", "Convert", "Convert", "FakeQuantize")
 """What OpenVINO reads for a QuantizeLinear and its DequantizeLinear, backwards from the Multiply at the end."""
 LEVELS = 256
 INT8_MAX = 127
+WITHIN_RANGE = ("nearest", "linear", "linear_onnx")
+"""Interpolations that stay between the values they are given; cubic ones overshoot."""
 
 
 def replace_tanh(model: openvino.Model) -> None:
@@ -54,4 +56,6 @@ def _never_negative(node: openvino.Node) -> bool:
     inputs = [value.get_node() for value in node.input_values()]
     if kind == "Maximum":
         return any(map(_never_negative, inputs))
+    if kind == "Interpolate" and node.get_attributes()["mode"] in WITHIN_RANGE:
+        return _never_negative(inputs[0])
     return kind == "Relu" or (kind == "Minimum" and all(map(_never_negative, inputs)))

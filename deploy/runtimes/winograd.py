@@ -2,8 +2,8 @@
 
 Along the rows, a 4x4 convolution of stride 2 and its transpose are convolutions of two taps, out[u] = k0 s[u] +
 k1 s[u + 1], of single rows s or pairs of them. Four rows come from five products, out = A ((G k) * (B s)): Lavin & Gray
-2016, "Fast Algorithms for Convolutional Neural Networks", section 4, at the points 0, 1, -1, 2 and infinity. Along the
-columns the products remain what OpenVINO makes of them.
+2016, "Fast Algorithms for Convolutional Neural Networks", section 4, whose A^T and B^T are A and B here, at the points
+0, 1, -1, 2 and infinity. Along the columns the products remain what OpenVINO makes of them.
 """
 
 import numpy as np
@@ -33,8 +33,8 @@ LAYOUT = {
     "output_padding": [0, 0],
 }
 LEAST_WORK, LEAST_REUSE = 2**29, 2**8
-"""Multiplications a picture, and how many of them each weight takes part in, from which it pays: there are some twenty
-operators more, and 2.5 times the weights."""
+"""Multiplications a picture, and how many of them each weight takes part in, from which it pays: some 27 operators
+come in place of one, and 2.5 times its weights."""
 
 
 def transform_large(model: openvino.Model) -> int:
@@ -50,6 +50,8 @@ def _suits(node: openvino.Node) -> bool:
     kernel = node.input_value(1).get_node()
     if kernel.get_type_name() != "Constant" or kernel.get_element_type() != openvino.Type.f32:
         return False
+    if node.get_input_size() != 2 or node.input_value(0).get_partial_shape().rank.is_dynamic:
+        return False
     if {"output_padding": [0, 0]} | node.get_attributes() != LAYOUT or tuple(kernel.shape)[2:] != (4, 4):
         return False
     _, _, height, width = node.input_value(0).get_partial_shape()
@@ -62,7 +64,8 @@ def _suits(node: openvino.Node) -> bool:
 
 def _strided(picture: openvino.Output, kernel: Array) -> openvino.Node:
     """kernel: (O, I, 4, 4). Output row u sees the pairs u and u + 1 of input rows (2u - 1, 2u)."""
-    pairs = zip(_sources(picture, -1, 2), _sources(picture, 0, 2), strict=True)
+    channels = kernel.shape[1]
+    pairs = zip(_sources(picture, channels, -1, 2), _sources(picture, channels, 0, 2), strict=True)
     products = [
         opset13.convolution(
             opset13.concat([above, below], 1),
@@ -86,15 +89,14 @@ def _doubling(picture: openvino.Output, kernel: Array) -> openvino.Node:
             opset13.convolution_backprop_data(
                 source, opset13.constant(taps), strides=[1, 2], pads_begin=[0, 1], pads_end=[0, 1], dilations=[1, 1]
             )
-            for source, taps in zip(_sources(picture, offset, 1), kernels, strict=True)
+            for source, taps in zip(_sources(picture, len(kernel), offset, 1), kernels, strict=True)
         ]
         phases.append(_outputs(products))
     return _interleaved([row for pair in zip(*phases, strict=True) for row in pair])
 
 
-def _sources(picture: openvino.Output, offset: int, step: int) -> list[openvino.Node]:
+def _sources(picture: openvino.Output, channels: int, offset: int, step: int) -> list[openvino.Node]:
     """B of the input's rows `step` apart, from row `offset` (-1 or 0) on; rows beyond the picture are zeros."""
-    channels = picture.get_partial_shape()[1].get_length()
     return [
         opset13.group_convolution(
             picture,

@@ -1,3 +1,5 @@
+import json
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -77,10 +79,24 @@ def test_winograd_is_kept_where_it_is_faster(
         return 1.0 if runtime.transformed else 2.0 if faster else 0.5
 
     monkeypatch.setattr(openvino_runtime, "_seconds", seconds)
-    manifest = build(bundle, tmp_path / "engine", BuildOptions(backend="openvino", batch=(1, 2, 4)), print)
+    lines: list[str] = []
+    options = BuildOptions(backend="openvino", batch=(1, 2, 4))
+    manifest = build(bundle, tmp_path / "engine", options, lines.append)
     assert manifest.options["winograd"] is faster
+    told = "0.50 of the time at batch 1: kept" if faster else "2.00 of the time at batch 1: left out"
+    assert f"Winograd's convolutions take {told}" in lines
     with open_engine(tmp_path / "engine") as engine:
         assert (engine.runtime.transformed > 0) is faster  # type: ignore[attr-defined]
+
+
+def test_an_engine_from_before_there_was_winograd_opens(engine_directory: Path, tmp_path: Path) -> None:
+    older = tmp_path / "engine"
+    shutil.copytree(engine_directory, older)
+    manifest = json.loads((older / "manifest.json").read_text())
+    del manifest["options"]["winograd"]
+    (older / "manifest.json").write_text(json.dumps(manifest))
+    with open_engine(older) as engine:
+        assert engine.runtime.transformed == 0  # type: ignore[attr-defined]
 
 
 def test_nothing_is_timed_where_no_convolution_is_large(

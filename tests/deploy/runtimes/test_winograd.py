@@ -91,6 +91,14 @@ def test_other_convolutions_stay(however_small: None, kind: str, picture: list[i
     assert [node.get_friendly_name() for node in model.get_ordered_ops()] == before
 
 
+def test_a_transposed_convolution_with_an_output_shape_of_its_own_stays(however_small: None) -> None:
+    x = opset13.parameter([1, CHANNELS, 16, 16], np.float32, name="x")
+    y = opset13.convolution_backprop_data(
+        x, opset13.constant(drawn(CHANNELS, KERNELS, 4, 4)), [2, 2], output_shape=opset13.constant([33, 33])
+    )
+    assert transform_large(openvino.Model([y], [x])) == 0
+
+
 @pytest.mark.parametrize(("kind", "reuse"), [(STRIDED, 16), (DOUBLING, 64)])
 def test_what_is_large_is_counted_in_multiplications_and_in_how_often_a_weight_is_used(
     monkeypatch: pytest.MonkeyPatch, kind: str, reuse: int
