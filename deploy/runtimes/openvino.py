@@ -168,8 +168,7 @@ class OpenVinoTarget:
         if not transformed.transformed:
             return False
         ports = work.signature.inputs
-        inputs = {port.name: np.ones((work.batch.minimum, *port.shape), port.dtype) for port in ports}
-        inputs |= {port.name: 0 * inputs[port.name] for port in ports if port.name == "style"}
+        inputs = {port.name: np.zeros((work.batch.minimum, *port.shape), port.dtype) for port in ports}
         for runtime in (plain, transformed):
             runtime.run(inputs)  # compiles
         ratios: list[float] = []

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+import openvino
 import pytest
 import torch
 from onnx import ModelProto
@@ -45,6 +47,11 @@ def vivid(generator: nn.Module) -> nn.Module:
             module.running_mean = torch.randn(module.num_features, generator=statistics) * 0.05
             module.running_var = torch.rand(module.num_features, generator=statistics) + 0.5
     return generator.eval().requires_grad_(False)
+
+
+def run_openvino(model: openvino.Model, inputs: Any) -> Any:
+    """The first output of a graph in fp32 arithmetic; inputs by name or in order."""
+    return openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(inputs)[0]
 
 
 Case = tuple[nn.Module, Signature, ModelProto]

@@ -13,7 +13,7 @@ from deploy.runtimes.openvino import OpenVinoRuntime
 from deploy.runtimes.openvino_graph import LEVELS, use_unsigned
 from deploy.signature import BatchProfile
 from deploy.verify import difference
-from tests.deploy.conftest import Case
+from tests.deploy.conftest import Case, run_openvino
 
 
 def read(model: ModelProto) -> openvino.Model:
@@ -22,10 +22,6 @@ def read(model: ModelProto) -> openvino.Model:
 
 def enlarged(x: openvino.Node, mode: str) -> openvino.Node:
     return opset13.interpolate(x, np.array([2.0, 2.0], np.float32), mode, "scales", axes=[2, 3])
-
-
-def outputs(model: openvino.Model, inputs: dict[str, Any]) -> Any:
-    return openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(inputs)[0]
 
 
 @pytest.mark.parametrize("element", [np.float32, np.float16])
@@ -50,7 +46,7 @@ def test_unsigned_ranges_lose_less(case: Callable[[str], Case], name: str) -> No
     tensors = use_unsigned(unsigned)
     assert tensors > 0
     expected = generator(*given.values()).numpy()
-    after, before = (difference(outputs(model, inputs), expected).psnr_db for model in (unsigned, signed))
+    after, before = (difference(run_openvino(model, inputs), expected).psnr_db for model in (unsigned, signed))
     assert after > before
     assert use_unsigned(unsigned) == 0, "what is unsigned stays as it is"
 
@@ -80,8 +76,8 @@ def test_only_what_is_never_negative_becomes_unsigned(activation: Callable[[Any]
     y = opset13.multiply(opset13.subtract(floats, np.float32(0.0)), scale)
     model = openvino.Model([y], [x])
     given = np.linspace(-6.3, 6.3, 4096, dtype=np.float32).reshape(1, 1, 64, 64)
-    before = outputs(model, {"x": given})
+    before = run_openvino(model, {"x": given})
     assert use_unsigned(model) == int(unsigned)
-    after = outputs(model, {"x": given})
+    after = run_openvino(model, {"x": given})
     np.testing.assert_allclose(after, before, rtol=0, atol=0.76 * 0.05)
     assert (len(np.unique(after)) > len(np.unique(before))) is unsigned

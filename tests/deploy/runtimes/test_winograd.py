@@ -11,6 +11,7 @@ from openvino import opset13
 
 from deploy.runtimes import winograd
 from deploy.runtimes.winograd import DOUBLING, ROWS, STRIDED, A, B, G, transform_large
+from tests.deploy.conftest import run_openvino
 
 Array = npt.NDArray[np.float32]
 CHANNELS, KERNELS = 6, 10
@@ -43,11 +44,6 @@ def kernel_sizes(model: openvino.Model) -> set[tuple[int, ...]]:
     return {tuple(node.input_value(1).get_node().shape)[2:] for node in nodes}
 
 
-def draw(model: openvino.Model, picture: Array) -> Array:
-    compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    return np.array(compiled([picture])[0])
-
-
 def test_four_rows_come_from_five_products() -> None:
     """The identity that everything rests on, against the definition."""
     taps, rows = np.random.default_rng(0).standard_normal((2, 5))
@@ -61,12 +57,12 @@ def test_a_rewritten_convolution_draws_the_same(
     however_small: None, kind: str, batch: int, height: int, width: int
 ) -> None:
     picture = drawn(batch, CHANNELS, height, width)
-    expected = draw(make_model(kind, list(picture.shape)), picture)
+    expected = run_openvino(make_model(kind, list(picture.shape)), [picture])
     for size in (batch, -1):
         model = make_model(kind, [size, *picture.shape[1:]])
         assert transform_large(model) == 1
         assert kernel_sizes(model) == {(1, 4)}
-        found = draw(model, picture)
+        found = run_openvino(model, [picture])
         assert found.shape == expected.shape
         np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5 * np.abs(expected).max())
 
