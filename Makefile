@@ -10,7 +10,7 @@ PIP_OPTIONS ?=
 install: $(VENV)/.installed
 
 # Constraints pin what the tests ran with. PIP_OPTIONS can name another index, for example one with CPU builds of torch.
-$(VENV)/.installed: pyproject.toml constraints.txt
+$(VENV)/.installed: pyproject.toml setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(PIP_OPTIONS) --editable '.[test,dev]'
 	touch $@
@@ -34,8 +34,13 @@ demo: install
 test: install
 	$(BIN)/python -m pytest
 
+# mypy follows folders, not __path__: it sees the package as installing lays it out, by links.
+TYPES := .types/limner
+
 check: install
+	mkdir -p $(TYPES)
+	ln -sfn $(addprefix ../../,core data_pipeline distributed deploy benchmarks $(wildcard limner/*.py) limner/py.typed) $(TYPES)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy core data_pipeline distributed deploy benchmarks scripts tests
+	$(BIN)/mypy $(TYPES) scripts tests
 	$(BIN)/python -m pytest --quiet tests/test_architecture.py

@@ -11,18 +11,18 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from benchmarks.environment import describe
-from benchmarks.harness import QUICK, Candidate, Effort, fix_threads, measure, peak_memory, stretch
-from benchmarks.results import Options, Row, save
-from core.cli import parse
-from core.config import AugmentConfig, require
-from core.errors import UserError, run_command
-from core.images import from_uint8
-from data_pipeline.importers.prepare import PrepareOptions
-from data_pipeline.importers.synthetic import import_synthetic
-from data_pipeline.index import load_dataset
-from data_pipeline.loading import LoaderSpec, open_loader
-from data_pipeline.reference import augment, read_image, resample
+from limner.benchmarks.environment import describe
+from limner.benchmarks.harness import QUICK, Candidate, Effort, fix_threads, measure, peak_memory, stretch
+from limner.benchmarks.results import Options, Row, save
+from limner.core.config import AugmentConfig, require
+from limner.core.images import from_uint8
+from limner.core.util.cli import parse
+from limner.core.util.errors import UserError, run_command
+from limner.data_pipeline.importers.prepare import PrepareOptions
+from limner.data_pipeline.importers.synthetic import import_synthetic
+from limner.data_pipeline.index import load_dataset
+from limner.data_pipeline.loading import LoaderSpec, open_loader
+from limner.data_pipeline.reference import augment, read_image, resample
 
 Format = Literal["jpeg", "png"]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from core.precision import has_fast_bf16
+from limner.core.training.precision import has_fast_bf16
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("torch", "numpy", "nvidia-dali-cuda130", "ray", "onnxruntime", "openvino", "tensorrt", "torch-tensorrt")

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from deploy.latency import SETTLE_S
+from limner.deploy.latency import SETTLE_S
 
 MIB = 2**20
 

@@ -24,24 +24,24 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmarks.backends import BASELINE, Backend, find_backends
-from benchmarks.environment import describe
-from benchmarks.harness import FULL, QUICK, Candidate, Effort, Timing, fix_threads, measure, peak_memory
-from benchmarks.results import Options, Row, save
-from benchmarks.roofline import Limits, Work, count_work, measure_limits
-from core.bundle import bundle_hash, load_bundle_config, load_generator
-from core.cli import parse
-from core.config import require
-from core.errors import UserError, run_command
-from core.images import from_uint8, to_uint8
-from core.runs import find_engine, find_model
-from data_pipeline.pictures import decode_picture
-from deploy.build import BuildOptions
-from deploy.engine import Engine
-from deploy.manifest import Hint
-from deploy.samples import Inputs, as_taken, proof_inputs
-from deploy.signature import bundle_signature
-from deploy.verify import difference
+from limner.benchmarks.backends import BASELINE, Backend, find_backends
+from limner.benchmarks.environment import describe
+from limner.benchmarks.harness import FULL, QUICK, Candidate, Effort, Timing, fix_threads, measure, peak_memory
+from limner.benchmarks.results import Options, Row, save
+from limner.benchmarks.roofline import Limits, Work, count_work, measure_limits
+from limner.core.bundle import bundle_hash, load_bundle_config, load_generator
+from limner.core.config import require
+from limner.core.images import from_uint8, to_uint8
+from limner.core.runs import find_engine, find_model
+from limner.core.util.cli import parse
+from limner.core.util.errors import UserError, run_command
+from limner.data_pipeline.images import decode_picture
+from limner.deploy.build import BuildOptions
+from limner.deploy.engine import Engine
+from limner.deploy.inputs import Inputs, as_taken, proof_inputs
+from limner.deploy.manifest import Hint
+from limner.deploy.parity import difference
+from limner.deploy.signature import bundle_signature
 
 Scenario = Literal["single-stream", "offline", "server", "files", "start"]
 MLPERF: tuple[Scenario, ...] = ("single-stream", "offline", "server")
@@ -56,7 +56,7 @@ START = """
 import json, sys, time
 start = time.perf_counter()
 import numpy
-from deploy.engine import open_bundle, open_engine
+from limner.deploy.engine import open_bundle, open_engine
 imported = time.perf_counter()
 kind, directory, inputs, device = sys.argv[1:]
 engine = open_engine(directory) if kind == "engine" else open_bundle(directory, device=device)

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Adam
 
-from core.config import Pix2PixConfig
-from core.images import Batch
-from core.networks.init import init_weights
-from core.networks.layers import InstanceNorm
-from core.networks.patchgan import PatchGAN
-from core.networks.unet import UNet
+from limner.core.config import Pix2PixConfig
+from limner.core.images import Batch
+from limner.core.networks.init import init_weights
+from limner.core.networks.layers import InstanceNorm
+from limner.core.networks.patchgan import PatchGAN
+from limner.core.networks.unet import UNet
 
 
 class PlainStep:

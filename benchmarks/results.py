@@ -9,10 +9,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import Ratio, Timing
-from benchmarks.plots import plot
-from core.config import require
-from core.errors import UserError
+from limner.benchmarks.harness import Ratio, Timing
+from limner.benchmarks.plots import plot
+from limner.core.config import require
+from limner.core.util.errors import UserError
 
 SPREAD_ROUNDS = 3
 """Rounds that a spread takes at least."""

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.harness import Candidate, Effort, measure
-from core.precision import has_fast_bf16
+from limner.benchmarks.harness import Candidate, Effort, measure
+from limner.core.training.precision import has_fast_bf16
 
 ROUNDS = Effort(least=5, most=5, seconds=0.0, warm_up=5)
 COPY_BYTES = 2**28

@@ -21,19 +21,19 @@ from typing import Literal
 
 import torch
 
-from benchmarks.environment import ROOT, describe
-from benchmarks.harness import MIB, Candidate, Effort, Timing, fix_threads, measure
-from benchmarks.results import Options, Row, save
-from core.checkpoint import save_checkpoint
-from core.cli import parse
-from core.config import AugmentConfig, PatchGANConfig, Pix2PixConfig, UNetConfig, require
-from core.errors import LimnerError, run_command
-from data_pipeline.importers.prepare import PrepareOptions
-from data_pipeline.importers.synthetic import import_synthetic
-from data_pipeline.index import load_dataset
-from distributed.context import WorkerContext
-from distributed.tasks import build_task
-from distributed.worker import build_state
+from limner.benchmarks.environment import ROOT, describe
+from limner.benchmarks.harness import MIB, Candidate, Effort, Timing, fix_threads, measure
+from limner.benchmarks.results import Options, Row, save
+from limner.core.config import AugmentConfig, PatchGANConfig, Pix2PixConfig, UNetConfig, require
+from limner.core.training.checkpoint import save_checkpoint
+from limner.core.util.cli import parse
+from limner.core.util.errors import LimnerError, run_command
+from limner.data_pipeline.importers.prepare import PrepareOptions
+from limner.data_pipeline.importers.synthetic import import_synthetic
+from limner.data_pipeline.index import load_dataset
+from limner.distributed.context import WorkerContext
+from limner.distributed.tasks import build_task
+from limner.distributed.worker import build_state
 
 Launcher = Literal["local", "torchrun", "ray"]
 Part = Literal["weak", "strong", "checkpoint", "recovery"]

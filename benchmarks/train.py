@@ -9,23 +9,23 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.environment import describe
-from benchmarks.harness import FULL, QUICK, Candidate, Timing, fix_threads, measure, peak_memory, stretch
-from benchmarks.plain import PlainStep
-from benchmarks.results import Options, Row, save
-from benchmarks.roofline import Limits, Work, count_work, measure_limits
-from core.cli import parse
-from core.config import AugmentConfig, LoaderKind, PatchGANConfig, Pix2PixConfig, Precision, UNetConfig
-from core.errors import UserError, run_command
-from core.images import Batch
-from core.precision import has_fast_bf16
-from data_pipeline.importers.prepare import PrepareOptions
-from data_pipeline.importers.synthetic import import_synthetic
-from data_pipeline.index import Dataset, load_dataset
-from data_pipeline.loading import LoaderSpec, open_loader
-from distributed.context import WorkerContext
-from distributed.tasks import build_task
-from distributed.worker import build_state
+from limner.benchmarks.environment import describe
+from limner.benchmarks.harness import FULL, QUICK, Candidate, Timing, fix_threads, measure, peak_memory, stretch
+from limner.benchmarks.plain import PlainStep
+from limner.benchmarks.results import Options, Row, save
+from limner.benchmarks.roofline import Limits, Work, count_work, measure_limits
+from limner.core.config import AugmentConfig, LoaderKind, PatchGANConfig, Pix2PixConfig, Precision, UNetConfig
+from limner.core.images import Batch
+from limner.core.training.precision import has_fast_bf16
+from limner.core.util.cli import parse
+from limner.core.util.errors import UserError, run_command
+from limner.data_pipeline.importers.prepare import PrepareOptions
+from limner.data_pipeline.importers.synthetic import import_synthetic
+from limner.data_pipeline.index import Dataset, load_dataset
+from limner.data_pipeline.loading import LoaderSpec, open_loader
+from limner.distributed.context import WorkerContext
+from limner.distributed.tasks import build_task
+from limner.distributed.worker import build_state
 
 BASELINE = "plain"
 LOOP_STEPS = 4

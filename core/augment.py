@@ -7,7 +7,7 @@ it does where only the data is changed.
 import torch
 from torch import Tensor
 
-from core.config import DiffAugmentConfig
+from limner.core.config import DiffAugmentConfig
 
 DRAWS = 7
 """Uniform draws that one image takes."""

@@ -15,11 +15,11 @@ import safetensors
 import safetensors.torch
 from torch import Tensor, nn
 
-from core.config import DCGANGeneratorConfig, Fit, UNetConfig
-from core.errors import UserError
-from core.networks.dcgan import DCGANGenerator
-from core.networks.modern import ModernGenerator
-from core.networks.unet import UNet
+from limner.core.config import DCGANGeneratorConfig, Fit, UNetConfig
+from limner.core.networks.dcgan import DCGANGenerator
+from limner.core.networks.residual import ModernGenerator
+from limner.core.networks.unet import UNet
+from limner.core.util.errors import UserError
 
 FORMAT = 1
 GENERATOR_CONFIGS: dict[str, type[UNetConfig] | type[DCGANGeneratorConfig]] = {
@@ -127,7 +127,7 @@ the data (`--data` shows the nearest). Mind"""
 
 {millions:.2f} M values in fp32. {ports}
 
-    from core.bundle import load_generator
+    from limner.core.bundle import load_generator
     generator = load_generator("this directory")
 
 or `{command}`. Architecture: config.json; weights:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from core.errors import UserError
+from limner.core.util.errors import UserError
 
 Norm = Literal["instance", "batch", "none"]
 Upsample = Literal["transpose", "resize"]

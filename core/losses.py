@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from core.config import GanLoss
+from limner.core.config import GanLoss
 
 Losses = tuple[Tensor, dict[str, Tensor]]
 """A scalar to minimise, and named scalars to watch; all on the device."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from core.config import (
+from limner.core.config import (
     CadenceConfig,
     DCGANConfig,
     DCGANDiscriminatorConfig,

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from core.errors import UserError
+from limner.core.util.errors import UserError
 
 RUNS, ENGINES = Path("runs"), Path("engines")
 MODEL, MODEL_CONFIG, ENGINE_MANIFEST = "model", "config.json", "manifest.json"

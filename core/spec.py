@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.checkpoint import list_checkpoints
-from core.config import LaunchConfig, TrainConfig, flatten, to_dict
-from core.errors import UserError
-from core.files import replacing
+from limner.core.config import LaunchConfig, TrainConfig, flatten, to_dict
+from limner.core.training.checkpoint import list_checkpoints
+from limner.core.util.errors import UserError
+from limner.core.util.files import replacing
 
 CONFIG = "config.json"
 

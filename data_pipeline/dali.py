@@ -13,10 +13,10 @@ import torch
 from nvidia.dali import Pipeline, fn, types
 from torch.utils.dlpack import from_dlpack
 
-from core.errors import UserError
-from core.images import Batch
-from data_pipeline.reference import read_encoded, read_image
-from data_pipeline.stream import LoaderSpec
+from limner.core.images import Batch
+from limner.core.util.errors import UserError
+from limner.data_pipeline.reference import read_encoded, read_image
+from limner.data_pipeline.stream import LoaderSpec
 
 Array = npt.NDArray[Any]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, get_args
 
-from core.config import Fit
-from core.errors import UserError
+from limner.core.config import Fit
+from limner.core.util.errors import UserError
 
 SPLITS = ("train", "val", "test")
 MANIFEST = "dataset.json"

@@ -3,11 +3,11 @@
 import logging
 from collections.abc import Iterator
 
-from core.config import LoaderKind
-from core.errors import UserError
-from core.images import Batch
-from data_pipeline.reference import open_reference
-from data_pipeline.stream import LoaderSpec
+from limner.core.config import LoaderKind
+from limner.core.images import Batch
+from limner.core.util.errors import UserError
+from limner.data_pipeline.reference import open_reference
+from limner.data_pipeline.stream import LoaderSpec
 
 __all__ = ["LoaderSpec", "open_loader"]
 
@@ -24,7 +24,7 @@ def open_loader(kind: LoaderKind, spec: LoaderSpec) -> Iterator[Batch]:
     if kind == "reference":
         return open_reference(spec)
     try:
-        from data_pipeline.dali import open_dali  # heavy, and Linux only
+        from limner.data_pipeline.dali import open_dali  # heavy, and Linux only
     except ImportError as error:
         if kind == "dali":
             raise UserError(f"loader dali: DALI cannot be imported ({error}): use --loader reference") from None

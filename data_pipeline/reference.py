@@ -13,11 +13,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from core.errors import UserError
-from core.images import Batch, Uint8Image, from_uint8
-from data_pipeline.index import PREPARE, Record
-from data_pipeline.pictures import resize
-from data_pipeline.stream import Augmentation, LoaderSpec
+from limner.core.images import Batch, Uint8Image, from_uint8
+from limner.core.util.errors import UserError
+from limner.data_pipeline.images import resize
+from limner.data_pipeline.index import PREPARE, Record
+from limner.data_pipeline.stream import Augmentation, LoaderSpec
 
 _ENDS = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND\xaeB`\x82"}  # how a whole JPEG (ITU-T T.81 B.1.1.3) and PNG end
 _BATCHES_AHEAD = 2

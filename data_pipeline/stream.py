@@ -18,10 +18,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from core.config import AugmentConfig
-from core.errors import UserError
-from core.images import LUMA, Batch
-from data_pipeline.index import Record
+from limner.core.config import AugmentConfig
+from limner.core.images import LUMA, Batch
+from limner.core.util.errors import UserError
+from limner.data_pipeline.index import Record
 
 FloatArray = npt.NDArray[np.float64]
 

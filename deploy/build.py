@@ -10,23 +10,23 @@ from typing import Literal
 import torch
 from onnx import ModelProto
 
-from core.bundle import bundle_hash, load_bundle_config, load_generator
-from core.errors import LimnerError, UserError
-from core.files import sha256
-from deploy.engine import ANY_BATCH, Engine, open_runtime
-from deploy.latency import measure_latency
-from deploy.manifest import Backend, Hint, Manifest, Precision, PrecisionReport, Source, write_manifest
-from deploy.onnx_export import export_onnx, save_onnx, to_half, with_pixels
-from deploy.quantise import quantise
-from deploy.runtimes.onnxruntime import OnnxRuntime, OnnxRuntimeTarget
-from deploy.runtimes.openvino import OpenVinoTarget
-from deploy.runtimes.pytorch import TorchRuntime
-from deploy.samples import Inputs, calibration_inputs, proof_inputs
-from deploy.signature import BatchProfile, bundle_signature
-from deploy.target import GRAPH, Target, Work
-from deploy.trt.builder import INSTALL, TensorRTOptions, TensorRTTarget
-from deploy.trt.torch_trt import TorchTensorRTTarget
-from deploy.verify import verify
+from limner.core.bundle import bundle_hash, load_bundle_config, load_generator
+from limner.core.util.errors import LimnerError, UserError
+from limner.core.util.files import sha256
+from limner.deploy.engine import ANY_BATCH, Engine, open_runtime
+from limner.deploy.graph.export import export_onnx, save_onnx, to_half, with_pixels
+from limner.deploy.graph.quantise import quantise
+from limner.deploy.inputs import Inputs, calibration_inputs, proof_inputs
+from limner.deploy.latency import measure_latency
+from limner.deploy.manifest import Backend, Hint, Manifest, Precision, PrecisionReport, Source, write_manifest
+from limner.deploy.parity import verify
+from limner.deploy.runtimes.onnxruntime import OnnxRuntime, OnnxRuntimeTarget
+from limner.deploy.runtimes.openvino.runner import OpenVinoTarget
+from limner.deploy.runtimes.pytorch import TorchRuntime
+from limner.deploy.signature import BatchProfile, bundle_signature
+from limner.deploy.target import GRAPH, Target, Work
+from limner.deploy.trt.builder import INSTALL, TensorRTOptions, TensorRTTarget
+from limner.deploy.trt.torch_trt import TorchTensorRTTarget
 
 
 @dataclass(frozen=True)

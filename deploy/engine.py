@@ -10,22 +10,22 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from core.bundle import load_bundle_config, load_generator
-from core.errors import UserError
-from core.images import from_uint8, to_uint8
-from deploy.manifest import Backend, Hint, Manifest, read_manifest
-from deploy.signature import BatchProfile, Port, Signature, bundle_signature
+from limner.core.bundle import load_bundle_config, load_generator
+from limner.core.images import from_uint8, to_uint8
+from limner.core.util.errors import UserError
+from limner.deploy.manifest import Backend, Hint, Manifest, read_manifest
+from limner.deploy.signature import BatchProfile, Port, Signature, bundle_signature
 
 Array = npt.NDArray[Any]
 
 ANY_BATCH = BatchProfile(1, 1, 1 << 16)
 
 RUNTIMES: dict[Backend, str] = {
-    "openvino": "deploy.runtimes.openvino",
-    "onnxruntime": "deploy.runtimes.onnxruntime",
-    "tensorrt": "deploy.trt.runner",
-    "tensorrt-rtx": "deploy.trt.runner",
-    "torch-tensorrt": "deploy.trt.torch_trt",
+    "openvino": "limner.deploy.runtimes.openvino.runner",
+    "onnxruntime": "limner.deploy.runtimes.onnxruntime",
+    "tensorrt": "limner.deploy.trt.runner",
+    "tensorrt-rtx": "limner.deploy.trt.runner",
+    "torch-tensorrt": "limner.deploy.trt.torch_trt",
 }
 """The module of each backend, imported when one of its engines is opened; each has `open_runtime`."""
 
@@ -140,7 +140,7 @@ def open_runtime(directory: Path, manifest: Manifest, options: dict[str, Any]) -
 
 def open_bundle(directory: Path | str, *, device: torch.device | str = "cpu", compiled: bool = False) -> Engine:
     """A model bundle behind the same interface: torch in fp32, eager or compiled; what engines are compared with."""
-    from deploy.runtimes.pytorch import TorchRuntime
+    from limner.deploy.runtimes.pytorch import TorchRuntime
 
     signature = bundle_signature(load_bundle_config(directory))
     generator = load_generator(directory).to(device)

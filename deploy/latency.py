@@ -3,9 +3,9 @@
 import statistics
 import time
 
-from deploy.engine import Engine
-from deploy.manifest import Latency
-from deploy.samples import Inputs, as_taken
+from limner.deploy.engine import Engine
+from limner.deploy.inputs import Inputs, as_taken
+from limner.deploy.manifest import Latency
 
 WARM_UP = 3
 MIN_ROUNDS, MAX_ROUNDS = 10, 50

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from core.config import Fit
-from core.errors import UserError
-from core.files import sha256
-from deploy.signature import BatchProfile, Port, Signature
+from limner.core.config import Fit
+from limner.core.util.errors import UserError
+from limner.core.util.files import sha256
+from limner.deploy.signature import BatchProfile, Port, Signature
 
 FORMAT = 1
 MANIFEST = "manifest.json"

@@ -7,9 +7,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from core.bundle import BundleConfig
-from core.config import UNetConfig
-from core.errors import UserError
+from limner.core.bundle import BundleConfig
+from limner.core.config import UNetConfig
+from limner.core.util.errors import UserError
 
 DType = Literal["float32", "int64", "uint8"]
 

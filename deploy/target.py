@@ -7,8 +7,8 @@ from typing import Any, Literal, Protocol
 
 from torch import nn
 
-from deploy.manifest import Precision
-from deploy.signature import BatchProfile, Signature
+from limner.deploy.manifest import Precision
+from limner.deploy.signature import BatchProfile, Signature
 
 GRAPH = "model.onnx"
 """The graph in every engine directory; the engine itself for CPU backends."""

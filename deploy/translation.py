@@ -7,9 +7,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from core.config import Fit, require
-from core.images import Uint8Image
-from data_pipeline.pictures import Box, fit_picture, resize
+from limner.core.config import Fit, require
+from limner.core.images import Uint8Image
+from limner.data_pipeline.images import Box, fit_picture, resize
 
 Mode = Literal["model", "stretch", "pad", "crop", "tile"]
 """How a picture becomes squares; "model": as the model's training pictures were fitted."""

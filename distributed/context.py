@@ -10,8 +10,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from core.config import LaunchConfig
-from core.loop import Progress
+from limner.core.config import LaunchConfig
+from limner.core.training.loop import Progress
 
 log = logging.getLogger("limner")
 

@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from distributed.context import WorkerContext
+from limner.distributed.context import WorkerContext
 
 
 def wrap(network: nn.Module, context: WorkerContext) -> nn.Module:

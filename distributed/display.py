@@ -9,7 +9,7 @@ from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import TimeRemainingColumn as Eta
 
-from core.loop import Progress as RunProgress
+from limner.core.training.loop import Progress as RunProgress
 
 LINE_SECONDS = 10.0
 """Least time between two progress lines where there is no terminal."""

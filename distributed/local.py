@@ -13,13 +13,13 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, start_processes
 
-from core.config import LaunchConfig
-from core.errors import LimnerError
-from core.spec import RunSpec
-from distributed.context import WorkerContext, worker_threads
-from distributed.display import Display
-from distributed.storage import claim
-from distributed.worker import run_worker
+from limner.core.config import LaunchConfig
+from limner.core.spec import RunSpec
+from limner.core.util.errors import LimnerError
+from limner.distributed.context import WorkerContext, worker_threads
+from limner.distributed.display import Display
+from limner.distributed.storage import claim
+from limner.distributed.worker import run_worker
 
 
 def launch(spec: RunSpec) -> bool:

@@ -16,14 +16,14 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from core.config import LaunchConfig, require
-from core.errors import LimnerError, UserError
-from core.loop import Progress
-from core.spec import RunSpec
-from distributed.context import WorkerContext, worker_threads
-from distributed.display import Display
-from distributed.storage import claim
-from distributed.worker import run_worker
+from limner.core.config import LaunchConfig, require
+from limner.core.spec import RunSpec
+from limner.core.training.loop import Progress
+from limner.core.util.errors import LimnerError, UserError
+from limner.distributed.context import WorkerContext, worker_threads
+from limner.distributed.display import Display
+from limner.distributed.storage import claim
+from limner.distributed.worker import run_worker
 
 POLL_SECONDS = 0.3
 """Time between two exchanges of the driver or a worker with the bridge."""

@@ -9,9 +9,9 @@ from pathlib import Path, PurePosixPath
 
 import pyarrow.fs as pafs
 
-from core.checkpoint import MANIFEST, is_intact, list_checkpoints
-from core.errors import LimnerError, UserError
-from core.spec import CONFIG, RunSpec, check_same, claim_run
+from limner.core.spec import CONFIG, RunSpec, check_same, claim_run
+from limner.core.training.checkpoint import MANIFEST, is_intact, list_checkpoints
+from limner.core.util.errors import LimnerError, UserError
 
 BLOCK = 8 << 20
 log = logging.getLogger("limner")

@@ -5,21 +5,21 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from core.bundle import BundleConfig, build_generator
-from core.config import Architecture, DCGANConfig, Pix2PixConfig, TrainConfig, require
-from core.dcgan import DCGANLaw
-from core.loop import Watcher
-from core.networks.dcgan import DCGANDiscriminator
-from core.networks.init import init_weights
-from core.networks.modern import ModernDiscriminator
-from core.networks.patchgan import PatchGAN
-from core.networks.unet import UNet, inference_config
-from core.pix2pix import Pix2PixLaw
-from core.step import Law
-from core.watching import PairWatcher
-from core.watching_noise import NoiseWatcher
-from data_pipeline.index import Dataset, Record
-from data_pipeline.reference import read_pairs
+from limner.core.bundle import BundleConfig, build_generator
+from limner.core.config import Architecture, DCGANConfig, Pix2PixConfig, TrainConfig, require
+from limner.core.networks.dcgan import DCGANDiscriminator
+from limner.core.networks.init import init_weights
+from limner.core.networks.patchgan import PatchGAN
+from limner.core.networks.residual import ModernDiscriminator
+from limner.core.networks.unet import UNet, inference_config
+from limner.core.tasks.dcgan.objective import DCGANLaw
+from limner.core.tasks.dcgan.validation import NoiseWatcher
+from limner.core.tasks.pix2pix.objective import Pix2PixLaw
+from limner.core.tasks.pix2pix.validation import PairWatcher
+from limner.core.training.loop import Watcher
+from limner.core.training.step import Law
+from limner.data_pipeline.index import Dataset, Record
+from limner.data_pipeline.reference import read_pairs
 
 WATCHED = 64
 """Validation pairs, or samples, that are measured at the end of an epoch, at most."""

@@ -8,24 +8,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.bundle import load_bundle_config, load_generator
-from core.checkpoint import list_checkpoints, load_newest
-from core.config import TrainConfig, require
-from core.ema import Ema
-from core.errors import LimnerError, is_full_disk
-from core.loop import Extent, Loop
-from core.networks.unet import STATISTICS
-from core.precision import MixedPrecision
-from core.spec import RunSpec
-from core.state import TrainingState
-from core.step import Phase, TrainingStep, adam
-from data_pipeline.index import load_dataset
-from data_pipeline.loading import LoaderSpec, open_loader
-from data_pipeline.stream import steps_to_finish
-from distributed.context import WorkerContext, log
-from distributed.ddp import wrap
-from distributed.storage import Mirror
-from distributed.tasks import Task, build_task
+from limner.core.bundle import load_bundle_config, load_generator
+from limner.core.config import TrainConfig, require
+from limner.core.networks.unet import STATISTICS
+from limner.core.spec import RunSpec
+from limner.core.training.checkpoint import list_checkpoints, load_newest
+from limner.core.training.ema import Ema
+from limner.core.training.loop import Extent, Loop
+from limner.core.training.precision import MixedPrecision
+from limner.core.training.state import TrainingState
+from limner.core.training.step import Phase, TrainingStep, adam
+from limner.core.util.errors import LimnerError, is_full_disk
+from limner.data_pipeline.index import load_dataset
+from limner.data_pipeline.loading import LoaderSpec, open_loader
+from limner.data_pipeline.stream import steps_to_finish
+from limner.distributed.context import WorkerContext, log
+from limner.distributed.ddp import wrap
+from limner.distributed.storage import Mirror
+from limner.distributed.tasks import Task, build_task
 
 
 def run_worker(spec: RunSpec, context: WorkerContext) -> bool:

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import torch
 
-from core.bundle import load_bundle_config
-from core.cli import parse
-from core.config import require
-from core.errors import run_command
-from core.metrics.inception import find_inception
-from core.progress import track
-from core.runs import find_model
-from deploy.evaluation import PairEvaluator
-from deploy.portrait_evaluation import evaluate_portraits
-from deploy.report import HTML, Report, check_output, show_report, write_report
+from limner.core.bundle import load_bundle_config
+from limner.core.config import require
+from limner.core.metrics.inception import find_inception
+from limner.core.runs import find_model
+from limner.core.util.cli import parse
+from limner.core.util.errors import run_command
+from limner.core.util.progress import track
+from limner.deploy.evaluation.pairs import PairEvaluator
+from limner.deploy.evaluation.portraits import evaluate_portraits
+from limner.deploy.evaluation.report import HTML, Report, check_output, show_report, write_report
 
 
 @dataclass(frozen=True)

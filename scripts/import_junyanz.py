@@ -6,10 +6,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.bundle import BundleConfig, save_bundle
-from core.cli import parse
-from core.errors import UserError, run_command
-from core.foreign import ForeignNorm, load_junyanz
+from limner.core.bundle import BundleConfig, save_bundle
+from limner.core.junyanz import ForeignNorm, load_junyanz
+from limner.core.util.cli import parse
+from limner.core.util.errors import UserError, run_command
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,14 @@ from typing import Annotated, Any, Union
 
 import tyro
 
-from core.cli import parse
-from core.errors import run_command
-from data_pipeline.importers.combined import import_combined
-from data_pipeline.importers.cuhk import import_cuhk
-from data_pipeline.importers.folders import import_pairs, import_portraits
-from data_pipeline.importers.fs2k import import_fs2k
-from data_pipeline.importers.pencil import import_pencil
-from data_pipeline.importers.synthetic import import_synthetic
+from limner.core.util.cli import parse
+from limner.core.util.errors import run_command
+from limner.data_pipeline.importers.combined import import_combined
+from limner.data_pipeline.importers.cuhk import import_cuhk
+from limner.data_pipeline.importers.folders import import_pairs, import_portraits
+from limner.data_pipeline.importers.fs2k import import_fs2k
+from limner.data_pipeline.importers.pencil import import_pencil
+from limner.data_pipeline.importers.synthetic import import_synthetic
 
 Importer = Callable[..., None]
 

@@ -9,17 +9,17 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from core.bundle import load_bundle_config, load_generator
-from core.cli import parse
-from core.errors import UserError, run_command
-from core.images import Uint8Image, from_uint8
-from core.metrics.neighbours import nearest_pictures, own_distance
-from core.progress import track
-from core.runs import find_model
-from core.sampling import draw_latents, draw_styles, generate, generator_config, tour
-from core.sheets import save_png, tiles
-from data_pipeline.index import load_dataset
-from deploy.portrait_evaluation import neighbour_sheet, read_enough
+from limner.core.bundle import load_bundle_config, load_generator
+from limner.core.image_grid import save_png, tiles
+from limner.core.images import Uint8Image, from_uint8
+from limner.core.metrics.neighbours import nearest_pictures, own_distance
+from limner.core.runs import find_model
+from limner.core.util.cli import parse
+from limner.core.util.errors import UserError, run_command
+from limner.core.util.progress import track
+from limner.data_pipeline.index import load_dataset
+from limner.deploy.evaluation.portraits import neighbour_sheet, read_enough
+from limner.deploy.sampling import draw_latents, draw_styles, generate, generator_config, tour
 
 FRAMES_PER_LEG, FRAME_MS = 16, 60
 NEIGHBOURS, COMPARED = 3, 16

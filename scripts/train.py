@@ -13,16 +13,16 @@ from typing import Annotated, Generic, TypeVar
 
 import tyro
 
-from core.cli import parse
-from core.config import DCGANConfig, LaunchConfig, Pix2PixConfig, TrainConfig, require
-from core.errors import UserError, run_command
-from core.presets import PRESETS
-from core.runs import default_run
-from core.spec import RunSpec
-from data_pipeline.importers.prepare import PrepareOptions
-from data_pipeline.importers.synthetic import import_synthetic
-from data_pipeline.index import load_dataset
-from data_pipeline.stream import check_global_batch
+from limner.core.config import DCGANConfig, LaunchConfig, Pix2PixConfig, TrainConfig, require
+from limner.core.presets import PRESETS
+from limner.core.runs import default_run
+from limner.core.spec import RunSpec
+from limner.core.util.cli import parse
+from limner.core.util.errors import UserError, run_command
+from limner.data_pipeline.importers.prepare import PrepareOptions
+from limner.data_pipeline.importers.synthetic import import_synthetic
+from limner.data_pipeline.index import load_dataset
+from limner.data_pipeline.stream import check_global_batch
 
 Config = TypeVar("Config", bound=TrainConfig)
 
@@ -60,9 +60,9 @@ def main() -> None:
         print(json.dumps(spec.to_json(), indent=2))
         return
     if spec.launch.launcher == "ray":
-        from distributed.ray_train import launch  # heavy to import, and not needed by the other launcher
+        from limner.distributed.ray_train import launch  # heavy to import, and not needed by the other launcher
     else:
-        from distributed.local import launch
+        from limner.distributed.local import launch
     if os.environ.get("RANK", "0") != "0":  # one of torchrun's workers: the first speaks for all
         launch(spec)
         return

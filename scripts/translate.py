@@ -9,17 +9,17 @@ import numpy.typing as npt
 import torch
 import tyro
 
-from core.bundle import BundleConfig, load_bundle_config
-from core.cli import parse
-from core.config import require
-from core.errors import UserError, run_command
-from core.images import Uint8Image
-from core.progress import track
-from core.runs import find_model
-from core.sheets import comparison_sheet, save_png
-from data_pipeline.pictures import PictureError, read_picture
-from deploy.engine import open_bundle
-from deploy.translation import Mode, check_out, find_pictures, translate, translate_tiled
+from limner.core.bundle import BundleConfig, load_bundle_config
+from limner.core.config import require
+from limner.core.image_grid import comparison_sheet, save_png
+from limner.core.images import Uint8Image
+from limner.core.runs import find_model
+from limner.core.util.cli import parse
+from limner.core.util.errors import UserError, run_command
+from limner.core.util.progress import track
+from limner.data_pipeline.images import PictureError, read_picture
+from limner.deploy.engine import open_bundle
+from limner.deploy.translation import Mode, check_out, find_pictures, translate, translate_tiled
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.config import LaunchConfig, PatchGANConfig, Pix2PixConfig, UNetConfig
-from core.images import Batch
-from core.spec import RunSpec
-from data_pipeline.importers.prepare import PrepareOptions
-from data_pipeline.importers.synthetic import import_synthetic
-from data_pipeline.index import load_dataset
+from limner.core.config import LaunchConfig, PatchGANConfig, Pix2PixConfig, UNetConfig
+from limner.core.images import Batch
+from limner.core.spec import RunSpec
+from limner.data_pipeline.importers.prepare import PrepareOptions
+from limner.data_pipeline.importers.synthetic import import_synthetic
+from limner.data_pipeline.index import load_dataset
 
 
 @pytest.fixture(scope="session")

@@ -17,8 +17,7 @@ from typing import Any
 
 import torch
 
-from core.checkpoint import load_newest
-from core.config import (
+from limner.core.config import (
     CadenceConfig,
     DCGANConfig,
     DCGANDiscriminatorConfig,
@@ -30,12 +29,13 @@ from core.config import (
     TrainConfig,
     UNetConfig,
 )
-from core.spec import RunSpec, claim_run
-from data_pipeline.importers.prepare import PrepareOptions
-from data_pipeline.importers.synthetic import import_synthetic
-from data_pipeline.index import load_dataset
-from distributed.context import WorkerContext
-from distributed.worker import run_worker
+from limner.core.spec import RunSpec, claim_run
+from limner.core.training.checkpoint import load_newest
+from limner.data_pipeline.importers.prepare import PrepareOptions
+from limner.data_pipeline.importers.synthetic import import_synthetic
+from limner.data_pipeline.index import load_dataset
+from limner.distributed.context import WorkerContext
+from limner.distributed.worker import run_worker
 
 GOLDEN = Path(__file__).parent / "assets" / "golden"
 STEPS = 20

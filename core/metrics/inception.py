@@ -20,8 +20,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from core.errors import UserError
-from core.images import Uint8Image
+from limner.core.images import Uint8Image
+from limner.core.util.errors import UserError
 
 SIDE = 299
 FEATURES = 2048

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from core.metrics.neighbours import nearest
+from limner.core.metrics.neighbours import nearest
 
 NEIGHBOURS = 3
 

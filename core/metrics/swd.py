@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from core.noise import Purpose, normal, uniform
+from limner.core.noise import Purpose, normal, uniform
 
 PATCH = 7
 PATCHES_PER_IMAGE = 64

@@ -5,8 +5,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from core.config import DCGANDiscriminatorConfig, DCGANGeneratorConfig
-from core.networks.layers import one_hot, style_maps
+from limner.core.config import DCGANDiscriminatorConfig, DCGANGeneratorConfig
+from limner.core.networks.layers import one_hot, style_maps
 
 START = 4
 """Side of the first feature map, in pixels."""

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.config import Norm, Upsample
+from limner.core.config import Norm, Upsample
 
 
 def norm_layer(norm: Norm, channels: int) -> nn.Module:

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from core.config import PatchGANConfig
-from core.networks.layers import norm_layer, style_maps
+from limner.core.config import PatchGANConfig
+from limner.core.networks.layers import norm_layer, style_maps
 
 
 class PatchGAN(nn.Module):

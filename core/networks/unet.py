@@ -5,8 +5,8 @@ import dataclasses
 import torch
 from torch import Tensor, nn
 
-from core.config import Norm, UNetConfig
-from core.networks.layers import norm_layer, style_maps, upsample_layer
+from limner.core.config import Norm, UNetConfig
+from limner.core.networks.layers import norm_layer, style_maps, upsample_layer
 
 DROPOUT_BLOCKS = 3
 """Decoder blocks with dropout, counted from the bottleneck, as in the authors' models.lua."""

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from core.images import Uint8Image
-from data_pipeline.importers.source import File
+from limner.core.images import Uint8Image
+from limner.data_pipeline.importers.source import File
 
 NO_PARTNER = "no partner"
 DUPLICATE = "duplicate id"

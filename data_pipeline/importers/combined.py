@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from core.images import Uint8Image
-from data_pipeline.importers.folders import collect_singles
-from data_pipeline.importers.prepare import PrepareOptions, prepare
-from data_pipeline.importers.source import File
-from data_pipeline.pictures import PictureError
+from limner.core.images import Uint8Image
+from limner.data_pipeline.images import PictureError
+from limner.data_pipeline.importers.folders import collect_singles
+from limner.data_pipeline.importers.prepare import PrepareOptions, prepare
+from limner.data_pipeline.importers.source import File
 
 
 def import_combined(source: Path, out: Path, options: PrepareOptions) -> None:

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from data_pipeline.importers.collection import Collection, Item, Rejection, by_name, match, read_pair
-from data_pipeline.importers.prepare import PrepareOptions, prepare
-from data_pipeline.importers.source import File, enter, open_source, safe_id
+from limner.data_pipeline.importers.collection import Collection, Item, Rejection, by_name, match, read_pair
+from limner.data_pipeline.importers.prepare import PrepareOptions, prepare
+from limner.data_pipeline.importers.source import File, enter, open_source, safe_id
 
 PARTS = {"training": False, "testing": True}
 """Part, in folders PART_photo and PART_sketch: whether it is the official test part."""

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from core.config import require
-from core.images import Uint8Image
-from data_pipeline.importers.collection import Collection, Item, by_name, match, read_pair
-from data_pipeline.importers.prepare import PrepareOptions, prepare
-from data_pipeline.importers.source import File, open_source, safe_id
+from limner.core.config import require
+from limner.core.images import Uint8Image
+from limner.data_pipeline.importers.collection import Collection, Item, by_name, match, read_pair
+from limner.data_pipeline.importers.prepare import PrepareOptions, prepare
+from limner.data_pipeline.importers.source import File, open_source, safe_id
 
 LICENCE = "not known: the user's own pictures"
 

@@ -5,10 +5,10 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from core.errors import UserError
-from data_pipeline.importers.collection import DUPLICATE, Collection, Item, Rejection, by_name, match, read_pair
-from data_pipeline.importers.prepare import PrepareOptions, prepare
-from data_pipeline.importers.source import File, enter, open_source, safe_id
+from limner.core.util.errors import UserError
+from limner.data_pipeline.importers.collection import DUPLICATE, Collection, Item, Rejection, by_name, match, read_pair
+from limner.data_pipeline.importers.prepare import PrepareOptions, prepare
+from limner.data_pipeline.importers.source import File, enter, open_source, safe_id
 
 ANNOTATIONS = {"anno_train.json": False, "anno_test.json": True}
 """File name: whether its pairs are the official test part."""

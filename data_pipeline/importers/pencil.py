@@ -5,11 +5,11 @@ from pathlib import Path
 
 import cv2
 
-from core.images import Uint8Image
-from data_pipeline.importers.folders import collect_singles
-from data_pipeline.importers.prepare import PrepareOptions, prepare
-from data_pipeline.importers.source import File
-from data_pipeline.pictures import fit_picture
+from limner.core.images import Uint8Image
+from limner.data_pipeline.images import fit_picture
+from limner.data_pipeline.importers.folders import collect_singles
+from limner.data_pipeline.importers.prepare import PrepareOptions, prepare
+from limner.data_pipeline.importers.source import File
 
 BLUR = 0.03
 """Standard deviation of the blur as a fraction of the side: about the breadth of a stroke's soft edge."""

@@ -13,15 +13,15 @@ from typing import Any, Literal
 
 import cv2
 
-from core.config import Fit, require
-from core.errors import UserError
-from core.images import Uint8Image
-from core.progress import track
-from data_pipeline.importers import report
-from data_pipeline.importers.collection import NO_PARTNER, Collection, Item, Rejection, by_name
-from data_pipeline.importers.source import File
-from data_pipeline.index import MANIFEST, SPLITS, Record, load_dataset, write_dataset
-from data_pipeline.pictures import PictureError, fit_pair, fit_picture
+from limner.core.config import Fit, require
+from limner.core.images import Uint8Image
+from limner.core.util.errors import UserError
+from limner.core.util.progress import track
+from limner.data_pipeline.images import PictureError, fit_pair, fit_picture
+from limner.data_pipeline.importers import report
+from limner.data_pipeline.importers.collection import NO_PARTNER, Collection, Item, Rejection, by_name
+from limner.data_pipeline.importers.source import File
+from limner.data_pipeline.index import MANIFEST, SPLITS, Record, load_dataset, write_dataset
 
 JPEG = (cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
 """4:4:4, so that thin coloured lines survive and GPU decoders find what they like best."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from data_pipeline.index import Record
+from limner.data_pipeline.index import Record
 
 
 def warn(message: str) -> None:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from core.errors import UserError
-from core.images import Uint8Image
-from data_pipeline.pictures import MAX_FILE_BYTES, PictureError, decode_picture, read_file
+from limner.core.images import Uint8Image
+from limner.core.util.errors import UserError
+from limner.data_pipeline.images import MAX_FILE_BYTES, PictureError, decode_picture, read_file
 
 MAX_ZIP_RATIO = 200
 """Zip entries of over 1 MiB that grow more than this are taken for bombs; pictures hardly shrink in a zip."""

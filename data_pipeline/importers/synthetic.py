@@ -3,11 +3,11 @@
 from functools import partial
 from pathlib import Path
 
-from core.config import require
-from data_pipeline.importers.collection import Collection, Item
-from data_pipeline.importers.prepare import PrepareOptions, prepare
-from data_pipeline.importers.source import File
-from data_pipeline.synthetic import describe, draw_pair
+from limner.core.config import require
+from limner.data_pipeline.importers.collection import Collection, Item
+from limner.data_pipeline.importers.prepare import PrepareOptions, prepare
+from limner.data_pipeline.importers.source import File
+from limner.data_pipeline.synthetic import describe, draw_pair
 
 STYLES = ("outline", "hatched", "soft")
 """The pencils of the drawings, by number."""

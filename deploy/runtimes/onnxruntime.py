@@ -10,9 +10,9 @@ import numpy.typing as npt
 import onnx
 import onnxruntime
 
-from core.errors import UserError
-from deploy.manifest import Hint, Manifest, Precision
-from deploy.target import GRAPH, Work
+from limner.core.util.errors import UserError
+from limner.deploy.manifest import Hint, Manifest, Precision
+from limner.deploy.target import GRAPH, Work
 
 
 class OnnxRuntime:

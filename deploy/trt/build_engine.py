@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.cli import parse
-from core.errors import run_command
-from core.runs import ENGINES, MODEL, find_model
-from deploy.build import BuildOptions, build
-from deploy.manifest import Manifest
+from limner.core.runs import ENGINES, MODEL, find_model
+from limner.core.util.cli import parse
+from limner.core.util.errors import run_command
+from limner.deploy.build import BuildOptions, build
+from limner.deploy.manifest import Manifest
 
 
 @dataclass(frozen=True)

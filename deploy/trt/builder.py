@@ -18,11 +18,11 @@ from typing import Any, Literal
 
 import torch
 
-from core.errors import LimnerError, UserError
-from core.files import replacing
-from deploy.manifest import Backend, Precision
-from deploy.signature import BatchProfile, Signature
-from deploy.target import GRAPH, Work
+from limner.core.util.errors import LimnerError, UserError
+from limner.core.util.files import replacing
+from limner.deploy.manifest import Backend, Precision
+from limner.deploy.signature import BatchProfile, Signature
+from limner.deploy.target import GRAPH, Work
 
 PLAN = "engine.plan"
 
@@ -261,7 +261,7 @@ class TensorRTTarget:
         """From the inspector's report of the layers of the plan, where it can be deserialized."""
         if not self.runs_here:
             return "unknown"
-        from deploy.trt.runner import Plan
+        from limner.deploy.trt.runner import Plan
 
         with Plan(self.kind, work.directory, self.settings()) as plan:
             return layer_precision(plan.layers(work.signature, work.batch.optimum))

@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from core.errors import LimnerError, UserError
-from deploy.manifest import Manifest
-from deploy.signature import BatchProfile, Port, Signature
-from deploy.target import GRAPH
-from deploy.trt.builder import PLAN, Kind, check_driver, load_tensorrt, logger, runs_here
+from limner.core.util.errors import LimnerError, UserError
+from limner.deploy.manifest import Manifest
+from limner.deploy.signature import BatchProfile, Port, Signature
+from limner.deploy.target import GRAPH
+from limner.deploy.trt.builder import PLAN, Kind, check_driver, load_tensorrt, logger, runs_here
 
 LANES = 2
 """Callers at once for one batch size: while one batch is copied, the other computes."""

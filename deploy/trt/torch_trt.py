@@ -18,14 +18,14 @@ import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from core.errors import LimnerError, UserError
-from deploy.engine import Runtime
-from deploy.manifest import Manifest, Precision
-from deploy.onnx_export import EXAMPLE_BATCH
-from deploy.signature import BatchProfile, Signature
-from deploy.target import Work
-from deploy.trt import runner
-from deploy.trt.builder import PLAN, TensorRTOptions, check_driver, load_tensorrt, settings
+from limner.core.util.errors import LimnerError, UserError
+from limner.deploy.engine import Runtime
+from limner.deploy.graph.export import EXAMPLE_BATCH
+from limner.deploy.manifest import Manifest, Precision
+from limner.deploy.signature import BatchProfile, Signature
+from limner.deploy.target import Work
+from limner.deploy.trt import runner
+from limner.deploy.trt.builder import PLAN, TensorRTOptions, check_driver, load_tensorrt, settings
 
 PROGRAM = "engine.ep"
 

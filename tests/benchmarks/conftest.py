@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from core.bundle import BundleConfig, build_generator, save_bundle
-from core.config import UNetConfig
-from core.networks.init import init_weights
+from limner.core.bundle import BundleConfig, build_generator, save_bundle
+from limner.core.config import UNetConfig
+from limner.core.networks.init import init_weights
 
 RunBenchmark = Callable[..., list[dict[str, Any]]]
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.data import Command, main, make_spec, torch_loader
-from core.errors import UserError
-from data_pipeline.loading import open_loader
+from limner.benchmarks.data import Command, main, make_spec, torch_loader
+from limner.core.util.errors import UserError
+from limner.data_pipeline.loading import open_loader
 
 
 def test_loaders_stand_side_by_side(run_benchmark: Callable[..., Any], check_schema: Callable[[Any], None]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.harness import Candidate, Effort, Timing, fix_threads, measure, peak_memory
+from limner.benchmarks.harness import Candidate, Effort, Timing, fix_threads, measure, peak_memory
 
 CPU = torch.device("cpu")
 ROUNDS = Effort(least=15, most=15, seconds=0.0, warm_up=3)

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.harness import Timing
-from benchmarks.infer import highest_rate, main, serve
-from core.errors import UserError
-from deploy.build import BuildOptions, build
+from limner.benchmarks.harness import Timing
+from limner.benchmarks.infer import highest_rate, main, serve
+from limner.core.util.errors import UserError
+from limner.deploy.build import BuildOptions, build
 
 
 @pytest.fixture(scope="module")

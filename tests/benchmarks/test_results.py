@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.environment import command, describe, hardware
-from benchmarks.harness import Timing
-from benchmarks.results import Options, Row, compare, load, save, table
-from core.errors import UserError
+from limner.benchmarks.environment import command, describe, hardware
+from limner.benchmarks.harness import Timing
+from limner.benchmarks.results import Options, Row, compare, load, save, table
+from limner.core.util.errors import UserError
 
 CPU = torch.device("cpu")
 

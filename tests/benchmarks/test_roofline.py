@@ -2,10 +2,10 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.roofline import Limits, Work, count_work, measure_limits
-from core.config import PatchGANConfig, UNetConfig
-from core.networks.patchgan import PatchGAN
-from core.networks.unet import UNet
+from limner.benchmarks.roofline import Limits, Work, count_work, measure_limits
+from limner.core.config import PatchGANConfig, UNetConfig
+from limner.core.networks.patchgan import PatchGAN
+from limner.core.networks.unet import UNet
 
 LIMITS = Limits({"fp32": 100.0}, copy_gbytes=10.0)
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.scaling import ancestors, main, model_table, reports, ring_step_s, watch
-from core.errors import LimnerError, UserError
+from limner.benchmarks.scaling import ancestors, main, model_table, reports, ring_step_s, watch
+from limner.core.util.errors import LimnerError, UserError
 
 
 def test_a_run_is_watched_from_outside(run_benchmark: Callable[..., Any], check_schema: Callable[[Any], None]) -> None:

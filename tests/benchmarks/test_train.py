@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.plain import PlainStep
-from benchmarks.train import Command, configure, main, make_step, random_batch
-from core.config import Pix2PixConfig
-from data_pipeline.index import load_dataset
-from distributed.context import WorkerContext
-from distributed.tasks import build_task
-from distributed.worker import build_state
+from limner.benchmarks.plain import PlainStep
+from limner.benchmarks.train import Command, configure, main, make_step, random_batch
+from limner.core.config import Pix2PixConfig
+from limner.data_pipeline.index import load_dataset
+from limner.distributed.context import WorkerContext
+from limner.distributed.tasks import build_task
+from limner.distributed.worker import build_state
 
 CPU = torch.device("cpu")
 

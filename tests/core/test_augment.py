@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from core.augment import DRAWS, diff_augment
-from core.config import DiffAugmentConfig
+from limner.core.augment import DRAWS, diff_augment
+from limner.core.config import DiffAugmentConfig
 
 OFF = DiffAugmentConfig(colour=False, translation=0.0, cutout=0.0)
 MIDDLE = torch.full((1, DRAWS), 0.5)

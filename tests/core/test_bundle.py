@@ -7,7 +7,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from core.bundle import (
+from limner.core.bundle import (
     CARD,
     CONFIG,
     WEIGHTS,
@@ -18,9 +18,9 @@ from core.bundle import (
     load_generator,
     save_bundle,
 )
-from core.config import DCGANGeneratorConfig, UNetConfig
-from core.errors import UserError
-from core.networks.init import init_weights
+from limner.core.config import DCGANGeneratorConfig, UNetConfig
+from limner.core.networks.init import init_weights
+from limner.core.util.errors import UserError
 
 SKETCHER = BundleConfig("pix2pix", 64, "pad", ("outline", "soft"), UNetConfig(width=2, depth=4, styles=2))
 PAPER = BundleConfig("dcgan", 64, "crop", (), DCGANGeneratorConfig("paper", latent=5, width=2))

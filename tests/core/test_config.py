@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from core.config import (
+from limner.core.config import (
     AugmentConfig,
     CadenceConfig,
     DCGANConfig,
@@ -16,8 +16,8 @@ from core.config import (
     UNetConfig,
     flatten,
 )
-from core.errors import UserError
-from core.presets import PRESETS
+from limner.core.presets import PRESETS
+from limner.core.util.errors import UserError
 
 
 def frozen(stages: int) -> DCGANDiscriminatorConfig:

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from core.images import from_uint8, to_uint8
+from limner.core.images import from_uint8, to_uint8
 
 
 def test_every_byte_value_comes_back() -> None:

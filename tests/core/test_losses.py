@@ -2,8 +2,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from core.config import GanLoss
-from core.losses import discriminator_loss, generator_loss
+from limner.core.config import GanLoss
+from limner.core.losses import discriminator_loss, generator_loss
 
 
 def test_bce_is_the_textbook_loss_on_probabilities() -> None:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from core.noise import Purpose, normal, philox, uniform
+from limner.core.noise import Purpose, normal, philox, uniform
 
 
 @pytest.mark.parametrize(

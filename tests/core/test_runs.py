@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import UserError
-from core.runs import default_run, find_engine, find_model
+from limner.core.runs import default_run, find_engine, find_model
+from limner.core.util.errors import UserError
 
 
 @pytest.fixture(autouse=True)

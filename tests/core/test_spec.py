@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from core.checkpoint import save_checkpoint
-from core.config import LaunchConfig, OptimizerConfig
-from core.errors import UserError
-from core.spec import RunSpec, claim_run
+from limner.core.config import LaunchConfig, OptimizerConfig
+from limner.core.spec import RunSpec, claim_run
+from limner.core.training.checkpoint import save_checkpoint
+from limner.core.util.errors import UserError
 
 
 def start(spec: RunSpec) -> None:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from core.config import AugmentConfig
-from core.images import Uint8Image
-from data_pipeline.index import Record
-from data_pipeline.stream import LoaderSpec
+from limner.core.config import AugmentConfig
+from limner.core.images import Uint8Image
+from limner.data_pipeline.index import Record
+from limner.data_pipeline.stream import LoaderSpec
 
 
 @pytest.fixture

@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from core.config import AugmentConfig
-from core.errors import UserError
-from data_pipeline.index import Record
-from data_pipeline.loading import LoaderSpec
-from data_pipeline.reference import open_reference
+from limner.core.config import AugmentConfig
+from limner.core.util.errors import UserError
+from limner.data_pipeline.index import Record
+from limner.data_pipeline.loading import LoaderSpec
+from limner.data_pipeline.reference import open_reference
 
-open_dali = pytest.importorskip("data_pipeline.dali", reason="DALI cannot be imported", exc_type=ImportError).open_dali
+open_dali = pytest.importorskip(
+    "limner.data_pipeline.dali", reason="DALI cannot be imported", exc_type=ImportError
+).open_dali
 
 MakeSpec = Callable[..., LoaderSpec]
 Records = tuple[Record, ...]

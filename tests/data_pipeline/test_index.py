@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import UserError
-from data_pipeline.index import load_dataset
+from limner.core.util.errors import UserError
+from limner.data_pipeline.index import load_dataset
 
 
 @pytest.fixture

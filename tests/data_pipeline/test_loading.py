@@ -12,18 +12,18 @@ import numpy as np
 import pytest
 import torch
 
-from core.config import AugmentConfig, LoaderKind
-from core.errors import UserError
-from core.images import Batch
-from data_pipeline.index import Record
-from data_pipeline.loading import LoaderSpec, open_loader
+from limner.core.config import AugmentConfig, LoaderKind
+from limner.core.images import Batch
+from limner.core.util.errors import UserError
+from limner.data_pipeline.index import Record
+from limner.data_pipeline.loading import LoaderSpec, open_loader
 
 MakeSpec = Callable[..., LoaderSpec]
 Records = tuple[Record, ...]
 Textured = Callable[[int, int], Records]
 
 try:
-    import data_pipeline.dali  # noqa: F401
+    import limner.data_pipeline.dali  # noqa: F401
 
     HAS_DALI = True
 except ImportError:
@@ -265,7 +265,7 @@ def test_auto_takes_dali_and_says_so(make_spec: MakeSpec, tagged: Records, caplo
 def test_auto_without_dali_takes_the_reference_and_says_so(
     make_spec: MakeSpec, tagged: Records, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "data_pipeline.dali", None)
+    monkeypatch.setitem(sys.modules, "limner.data_pipeline.dali", None)
     with caplog.at_level(logging.INFO, logger="limner"):
         next(open_loader("auto", make_spec(tagged)))
     assert len(caplog.messages) == 1
@@ -275,6 +275,6 @@ def test_auto_without_dali_takes_the_reference_and_says_so(
 def test_dali_that_cannot_be_imported_is_the_users_choice(
     make_spec: MakeSpec, tagged: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "data_pipeline.dali", None)
+    monkeypatch.setitem(sys.modules, "limner.data_pipeline.dali", None)
     with pytest.raises(UserError, match=r"loader dali: DALI cannot be imported \(.*\): use --loader reference"):
         open_loader("dali", make_spec(tagged))

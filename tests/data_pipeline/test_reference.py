@@ -11,13 +11,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from core.config import AugmentConfig
-from core.errors import UserError
-from core.images import Uint8Image, from_uint8, to_uint8
-from data_pipeline.index import Record
-from data_pipeline.pictures import resize
-from data_pipeline.reference import augment, open_reference, read_image, read_pairs, resample
-from data_pipeline.stream import Augmentation, LoaderSpec
+from limner.core.config import AugmentConfig
+from limner.core.images import Uint8Image, from_uint8, to_uint8
+from limner.core.util.errors import UserError
+from limner.data_pipeline.images import resize
+from limner.data_pipeline.index import Record
+from limner.data_pipeline.reference import augment, open_reference, read_image, read_pairs, resample
+from limner.data_pipeline.stream import Augmentation, LoaderSpec
 
 MakeSpec = Callable[..., LoaderSpec]
 Records = tuple[Record, ...]

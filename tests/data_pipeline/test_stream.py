@@ -8,10 +8,10 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from core.config import AugmentConfig
-from core.errors import UserError
-from data_pipeline.index import Record
-from data_pipeline.stream import (
+from limner.core.config import AugmentConfig
+from limner.core.util.errors import UserError
+from limner.data_pipeline.index import Record
+from limner.data_pipeline.stream import (
     Augmentation,
     LoaderSpec,
     check_global_batch,

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from core.images import Uint8Image
-from data_pipeline.pictures import resize
-from data_pipeline.portraits.brush import stain
-from data_pipeline.portraits.curves import disc, ribbon, smooth
-from data_pipeline.synthetic import describe, draw_pair
+from limner.core.images import Uint8Image
+from limner.data_pipeline.images import resize
+from limner.data_pipeline.synthetic import describe, draw_pair
+from limner.data_pipeline.synthetic.brush import stain
+from limner.data_pipeline.synthetic.curves import disc, ribbon, smooth
 
 COUNT, SIZE = 12, 96
 
@@ -33,7 +33,7 @@ def test_equal_numbers_give_equal_bytes_in_any_order_and_process(pairs: list[tup
         for ours, again in zip(pairs[index], draw_pair(0, index, SIZE), strict=True):
             np.testing.assert_array_equal(ours, again)
     code = (
-        "import hashlib; from data_pipeline.synthetic import draw_pair; "
+        "import hashlib; from limner.data_pipeline.synthetic import draw_pair; "
         f"print(hashlib.sha256(b''.join(image.tobytes() for image in draw_pair(0, 5, {SIZE}))).hexdigest())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -11,13 +11,13 @@ import torch
 from onnx import ModelProto
 from torch import nn
 
-import deploy.latency
-from core.bundle import BundleConfig, build_generator, save_bundle
-from core.config import DCGANGeneratorConfig, UNetConfig
-from core.networks.init import init_weights
-from deploy.build import BuildOptions, build
-from deploy.onnx_export import export_onnx
-from deploy.signature import Signature, bundle_signature
+import limner.deploy.latency
+from limner.core.bundle import BundleConfig, build_generator, save_bundle
+from limner.core.config import DCGANGeneratorConfig, UNetConfig
+from limner.core.networks.init import init_weights
+from limner.deploy.build import BuildOptions, build
+from limner.deploy.graph.export import export_onnx
+from limner.deploy.signature import Signature, bundle_signature
 
 SIZE = 64
 
@@ -62,7 +62,7 @@ Case = tuple[nn.Module, Signature, ModelProto]
 def without_pauses() -> Iterator[None]:
     """Latency as it comes: no test asks whether it is exact."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(deploy.latency, "SETTLE_S", 0.0)
+        patch.setattr(limner.deploy.latency, "SETTLE_S", 0.0)
         yield
 
 

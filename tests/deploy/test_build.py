@@ -9,16 +9,16 @@ import pytest
 import torch
 from onnx import ModelProto
 
-import deploy.build
-from core.bundle import bundle_hash
-from core.errors import LimnerError, UserError
-from deploy.build import BuildOptions, build, resolve
-from deploy.engine import open_engine
-from deploy.manifest import read_manifest
-from deploy.runtimes.openvino import OpenVinoTarget
-from deploy.signature import BatchProfile
-from deploy.trt.builder import TensorRTOptions
-from deploy.verify import Tolerance
+import limner.deploy.build
+from limner.core.bundle import bundle_hash
+from limner.core.util.errors import LimnerError, UserError
+from limner.deploy.build import BuildOptions, build, resolve
+from limner.deploy.engine import open_engine
+from limner.deploy.manifest import read_manifest
+from limner.deploy.parity import Tolerance
+from limner.deploy.runtimes.openvino.runner import OpenVinoTarget
+from limner.deploy.signature import BatchProfile
+from limner.deploy.trt.builder import TensorRTOptions
 
 SMALL = (1, 2, 3)
 
@@ -26,8 +26,8 @@ SMALL = (1, 2, 3)
 @pytest.fixture(autouse=True)
 def exported(case: Callable[[str], tuple[Any, Any, ModelProto]], monkeypatch: pytest.MonkeyPatch) -> None:
     """The bundle's own graph, without the seconds that each export takes; `engine_directory` is exported in earnest."""
-    monkeypatch.setattr(deploy.latency, "MAX_ROUNDS", deploy.latency.MIN_ROUNDS)
-    monkeypatch.setattr(deploy.build, "export_onnx", lambda generator, signature: case("instance")[2])
+    monkeypatch.setattr(limner.deploy.latency, "MAX_ROUNDS", limner.deploy.latency.MIN_ROUNDS)
+    monkeypatch.setattr(limner.deploy.build, "export_onnx", lambda generator, signature: case("instance")[2])
 
 
 def silent(line: str) -> None:
@@ -81,7 +81,7 @@ def test_an_existing_engine_is_kept(bundle: Path, tmp_path: Path) -> None:
 
 
 def test_an_engine_that_differs_is_not_kept(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(deploy.verify.TOLERANCES, "fp32", Tolerance(max_abs=0.0))
+    monkeypatch.setitem(limner.deploy.parity.TOLERANCES, "fp32", Tolerance(max_abs=0.0))
     with pytest.raises(LimnerError, match="engine and bundle at batch 1 differ") as error:
         build(bundle, tmp_path / "engine", BuildOptions(backend="openvino", batch=SMALL), silent)
     assert error.value.exit_code == 1

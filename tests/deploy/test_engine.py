@@ -11,11 +11,11 @@ import torch
 from onnx import ModelProto
 from torch import nn
 
-from core.errors import UserError
-from core.images import to_uint8
-from deploy.engine import Engine, open_bundle, open_engine
-from deploy.runtimes.pytorch import TorchRuntime
-from deploy.signature import BatchProfile, Signature
+from limner.core.images import to_uint8
+from limner.core.util.errors import UserError
+from limner.deploy.engine import Engine, open_bundle, open_engine
+from limner.deploy.runtimes.pytorch import TorchRuntime
+from limner.deploy.signature import BatchProfile, Signature
 
 Array = npt.NDArray[Any]
 GetCase = Callable[[str], tuple[nn.Module, Signature, ModelProto]]

@@ -5,9 +5,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from deploy.engine import ANY_BATCH, Engine
-from deploy.latency import MIN_ROUNDS, WARM_UP, measure_latency
-from deploy.signature import Port, Signature
+from limner.deploy.engine import ANY_BATCH, Engine
+from limner.deploy.latency import MIN_ROUNDS, WARM_UP, measure_latency
+from limner.deploy.signature import Port, Signature
 
 Array = npt.NDArray[Any]
 
@@ -31,7 +31,7 @@ class Worker:
 
 def test_medians_of_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, calls = [0.0], list[str]()
-    monkeypatch.setattr("deploy.latency.time.perf_counter", lambda: clock[0])
+    monkeypatch.setattr("limner.deploy.latency.time.perf_counter", lambda: clock[0])
     slow_start = [5000.0] * 2 * WARM_UP
     engine = Engine("engine", SIGNATURE, ANY_BATCH, Worker("engine", [*slow_start, *[10.0] * 99], clock, calls))
     eager = Engine(

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import UserError
-from core.files import sha256
-from deploy.manifest import MANIFEST, Latency, read_manifest, write_manifest
+from limner.core.util.errors import UserError
+from limner.core.util.files import sha256
+from limner.deploy.manifest import MANIFEST, Latency, read_manifest, write_manifest
 
 
 @pytest.fixture

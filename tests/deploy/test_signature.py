@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from core.errors import UserError
-from deploy.signature import BatchProfile, Port, Signature
+from limner.core.util.errors import UserError
+from limner.deploy.signature import BatchProfile, Port, Signature
 
 STYLED = Signature(
     (Port("photo", (3, 32, 32), "float32"), Port("style", (), "int64")), Port("image", (3, 32, 32), "float32"), styles=3

@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from core.config import Fit
-from core.errors import UserError
-from data_pipeline.pictures import resize
-from deploy.translation import find_pictures, translate, translate_tiled
+from limner.core.config import Fit
+from limner.core.util.errors import UserError
+from limner.data_pipeline.images import resize
+from limner.deploy.translation import find_pictures, translate, translate_tiled
 
 Pixels = npt.NDArray[np.uint8]
 

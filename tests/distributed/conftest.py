@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import torch
 
-from core.checkpoint import load_newest
-from core.config import flatten
-from core.loop import Progress
-from core.spec import RunSpec, claim_run
-from distributed.context import WorkerContext
-from distributed.worker import run_worker
+from limner.core.config import flatten
+from limner.core.spec import RunSpec, claim_run
+from limner.core.training.checkpoint import load_newest
+from limner.core.training.loop import Progress
+from limner.distributed.context import WorkerContext
+from limner.distributed.worker import run_worker
 
 MEASURED = ("images_per_s", "data_wait_fraction")
 

@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from core.bundle import load_bundle_config, load_generator
-from core.checkpoint import load_newest
-from core.config import (
+from limner.core.bundle import load_bundle_config, load_generator
+from limner.core.config import (
     CadenceConfig,
     DCGANConfig,
     DCGANDiscriminatorConfig,
@@ -20,10 +19,11 @@ from core.config import (
     LaunchConfig,
     OptimizerConfig,
 )
-from core.errors import LimnerError, UserError
-from core.spec import RunSpec
-from data_pipeline.index import load_dataset
-from distributed.local import launch
+from limner.core.spec import RunSpec
+from limner.core.training.checkpoint import load_newest
+from limner.core.util.errors import LimnerError, UserError
+from limner.data_pipeline.index import load_dataset
+from limner.distributed.local import launch
 
 Train = Callable[..., bool]
 Remains = Callable[[Path], dict[str, Any]]

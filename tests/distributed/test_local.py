@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from core.config import CadenceConfig, LaunchConfig, UNetConfig
-from core.errors import UserError
-from core.spec import RunSpec
-from distributed.local import launch
+from limner.core.config import CadenceConfig, LaunchConfig, UNetConfig
+from limner.core.spec import RunSpec
+from limner.core.util.errors import UserError
+from limner.distributed.local import launch
 
 MakeSpec = Callable[..., RunSpec]
 FirstGradients = Callable[[RunSpec, int], dict[str, torch.Tensor]]
@@ -65,7 +65,7 @@ def test_an_error_in_a_worker_arrives_as_its_one_line(make_spec: MakeSpec) -> No
 def test_a_retry_of_torchrun_goes_on_where_a_second_job_may_not(
     make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("distributed.local._join_group", lambda *_: None)
+    monkeypatch.setattr("limner.distributed.local._join_group", lambda *_: None)
     monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: None)
     numbers = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
     for name, value in {"TORCHELASTIC_RUN_ID": "job", "TORCHELASTIC_RESTART_COUNT": "0", **numbers}.items():

@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
-from core.config import CadenceConfig, DCGANConfig, DCGANDiscriminatorConfig, DCGANGeneratorConfig, LaunchConfig
-from core.errors import UserError
-from core.spec import RunSpec
-from distributed.local import launch as launch_local
+from limner.core.config import CadenceConfig, DCGANConfig, DCGANDiscriminatorConfig, DCGANGeneratorConfig, LaunchConfig
+from limner.core.spec import RunSpec
+from limner.core.util.errors import UserError
+from limner.distributed.local import launch as launch_local
 
 ray = pytest.importorskip("ray", reason="Ray cannot be imported on this platform")
 pytest.importorskip("ray.train", reason="Ray Train cannot be imported on this platform")
 
-from distributed.ray_train import _check_address, _scaling, launch  # noqa: E402
+from limner.distributed.ray_train import _check_address, _scaling, launch  # noqa: E402
 
 MakeSpec = Callable[..., RunSpec]
 Remains = Callable[[Path], Any]

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from core.checkpoint import list_checkpoints, save_checkpoint
-from core.config import LaunchConfig
-from core.errors import UserError
-from core.spec import RunSpec
-from distributed.storage import Mirror, claim
+from limner.core.config import LaunchConfig
+from limner.core.spec import RunSpec
+from limner.core.training.checkpoint import list_checkpoints, save_checkpoint
+from limner.core.util.errors import UserError
+from limner.distributed.storage import Mirror, claim
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from core.bundle import load_generator
-from core.checkpoint import list_checkpoints
-from core.config import CadenceConfig, LaunchConfig, OptimizerConfig, PatchGANConfig, UNetConfig
-from core.errors import LimnerError, UserError
-from core.spec import RunSpec
+from limner.core.bundle import load_generator
+from limner.core.config import CadenceConfig, LaunchConfig, OptimizerConfig, PatchGANConfig, UNetConfig
+from limner.core.spec import RunSpec
+from limner.core.training.checkpoint import list_checkpoints
+from limner.core.util.errors import LimnerError, UserError
 
 Train = Callable[..., bool]
 Remains = Callable[[Path], dict[str, Any]]
@@ -63,7 +63,9 @@ def test_a_crash_goes_on_from_the_last_save_and_no_point_stands_twice(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("core.state.TrainingState.rng_state", crash)  # as a save begins, after an epoch's reports
+        patch.setattr(
+            "limner.core.training.state.TrainingState.rng_state", crash
+        )  # as a save begins, after an epoch's reports
         with pytest.raises(KeyboardInterrupt):
             train(crashed)
     assert train(crashed)

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.bundle import BundleConfig, build_generator, save_bundle
-from core.config import UNetConfig
-from core.errors import UserError
+from limner.core.bundle import BundleConfig, build_generator, save_bundle
+from limner.core.config import UNetConfig
+from limner.core.util.errors import UserError
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 FILES = ["metrics.json", "report.html", "report.md", "sheet.png"]

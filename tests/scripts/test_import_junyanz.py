@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.bundle import load_bundle_config, load_generator
-from core.errors import UserError, run_command
-from core.foreign import load_junyanz
+from limner.core.bundle import load_bundle_config, load_generator
+from limner.core.junyanz import load_junyanz
+from limner.core.util.errors import UserError, run_command
 
 Run = Callable[[str], str]
 SCRIPTS = Path(__file__).parents[2] / "scripts"

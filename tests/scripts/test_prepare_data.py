@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from data_pipeline.index import load_dataset
+from limner.data_pipeline.index import load_dataset
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "prepare_data.py"
 

@@ -6,12 +6,12 @@ import pytest
 import torch
 from PIL import Image
 
-from core.bundle import BundleConfig, build_generator, save_bundle
-from core.config import DCGANGeneratorConfig, UNetConfig
-from core.errors import UserError
-from core.networks.init import init_weights
-from data_pipeline.importers.prepare import PrepareOptions
-from data_pipeline.importers.synthetic import import_synthetic
+from limner.core.bundle import BundleConfig, build_generator, save_bundle
+from limner.core.config import DCGANGeneratorConfig, UNetConfig
+from limner.core.networks.init import init_weights
+from limner.core.util.errors import UserError
+from limner.data_pipeline.importers.prepare import PrepareOptions
+from limner.data_pipeline.importers.synthetic import import_synthetic
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 Sample = Callable[..., None]

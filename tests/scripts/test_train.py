@@ -12,9 +12,9 @@ from types import ModuleType
 
 import pytest
 
-from core.checkpoint import list_checkpoints, load_newest
-from core.errors import UserError
-from core.spec import RunSpec
+from limner.core.spec import RunSpec
+from limner.core.training.checkpoint import list_checkpoints, load_newest
+from limner.core.util.errors import UserError
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "train.py"
 TINY = [
@@ -81,7 +81,7 @@ def test_nothing_need_be_said(
         return True
 
     monkeypatch.setattr(script, "BUILT_IN_COUNT", 72)
-    monkeypatch.setattr("distributed.ray_train.launch", launch)
+    monkeypatch.setattr("limner.distributed.ray_train.launch", launch)
     monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
     monkeypatch.chdir(tmp_path)
     script.main()

@@ -7,12 +7,12 @@ import cv2
 import numpy as np
 import pytest
 
-from core.bundle import BundleConfig, save_bundle
-from core.config import UNetConfig
-from core.errors import UserError
-from core.networks.init import init_weights
-from core.networks.unet import UNet
-from data_pipeline.pictures import read_picture
+from limner.core.bundle import BundleConfig, save_bundle
+from limner.core.config import UNetConfig
+from limner.core.networks.init import init_weights
+from limner.core.networks.unet import UNet
+from limner.core.util.errors import UserError
+from limner.data_pipeline.images import read_picture
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "translate.py"
 

@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from core.images import Uint8Image
-from core.metrics.paired import PairScores, mean_scores, score_pair
+from limner.core.images import Uint8Image
+from limner.core.metrics.paired import PairScores, mean_scores, score_pair
 
 
 @pytest.fixture

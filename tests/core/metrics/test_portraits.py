@@ -9,15 +9,15 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from core.errors import UserError
-from core.metrics import inception
-from core.metrics.diversity import mean_pairwise_distance
-from core.metrics.fid import frechet_distance
-from core.metrics.inception import Inception, extract, load_inception, resize_cleanly
-from core.metrics.kid import kernel_distance, squared_discrepancy
-from core.metrics.neighbours import nearest_pictures, own_distance
-from core.metrics.precision_recall import precision_recall
-from core.metrics.swd import laplacian_pyramid, sliced_wasserstein
+from limner.core.metrics import inception
+from limner.core.metrics.diversity import mean_pairwise_distance
+from limner.core.metrics.fid import frechet_distance
+from limner.core.metrics.inception import Inception, extract, load_inception, resize_cleanly
+from limner.core.metrics.kid import kernel_distance, squared_discrepancy
+from limner.core.metrics.neighbours import nearest_pictures, own_distance
+from limner.core.metrics.precision_recall import precision_recall
+from limner.core.metrics.swd import laplacian_pyramid, sliced_wasserstein
+from limner.core.util.errors import UserError
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:

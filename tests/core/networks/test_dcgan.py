@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from core.config import Architecture, DCGANDiscriminatorConfig, DCGANGeneratorConfig
-from core.networks.dcgan import DCGANDiscriminator, DCGANGenerator
-from core.networks.init import init_weights
-from core.networks.modern import ModernDiscriminator, ModernGenerator
+from limner.core.config import Architecture, DCGANDiscriminatorConfig, DCGANGeneratorConfig
+from limner.core.networks.dcgan import DCGANDiscriminator, DCGANGenerator
+from limner.core.networks.init import init_weights
+from limner.core.networks.residual import ModernDiscriminator, ModernGenerator
 
 GENERATORS: dict[Architecture, Any] = {"paper": DCGANGenerator, "modern": ModernGenerator}
 DISCRIMINATORS: dict[Architecture, Any] = {"paper": DCGANDiscriminator, "modern": ModernDiscriminator}

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from core.config import PatchGANConfig, UNetConfig
-from core.networks.init import init_weights
-from core.networks.layers import InstanceNorm
-from core.networks.patchgan import PatchGAN
-from core.networks.unet import UNet, for_inference
+from limner.core.config import PatchGANConfig, UNetConfig
+from limner.core.networks.init import init_weights
+from limner.core.networks.layers import InstanceNorm
+from limner.core.networks.patchgan import PatchGAN
+from limner.core.networks.unet import UNet, for_inference
 
 
 def count(network: torch.nn.Module) -> int:

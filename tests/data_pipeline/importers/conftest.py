@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from core.images import Uint8Image
+from limner.core.images import Uint8Image
 
 Write = Callable[..., None]
 

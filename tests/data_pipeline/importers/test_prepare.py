@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
-import data_pipeline.importers.prepare
-from core.errors import UserError
-from data_pipeline.importers.folders import import_pairs, import_portraits
-from data_pipeline.importers.prepare import PrepareOptions
-from data_pipeline.importers.source import open_source, safe_id
-from data_pipeline.index import load_dataset, write_dataset
+import limner.data_pipeline.importers.prepare
+from limner.core.util.errors import UserError
+from limner.data_pipeline.importers.folders import import_pairs, import_portraits
+from limner.data_pipeline.importers.prepare import PrepareOptions
+from limner.data_pipeline.importers.source import open_source, safe_id
+from limner.data_pipeline.index import load_dataset, write_dataset
 
 SMALL = PrepareOptions(size=32, val_fraction=0.25)
 Write = Callable[..., None]
@@ -84,7 +84,7 @@ def test_an_interruption_leaves_nothing_that_looks_finished(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(data_pipeline.importers.prepare, "write_dataset", interrupt)
+        patch.setattr(limner.data_pipeline.importers.prepare, "write_dataset", interrupt)
         with pytest.raises(KeyboardInterrupt):
             import_portraits(source, tmp_path / "out", SMALL)
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
@@ -99,10 +99,10 @@ def test_of_two_processes_that_prepare_the_same_the_slower_takes_the_others(
 
     def overtaken(*arguments: Any) -> None:
         write_dataset(*arguments)
-        monkeypatch.setattr(data_pipeline.importers.prepare, "write_dataset", write_dataset)
+        monkeypatch.setattr(limner.data_pipeline.importers.prepare, "write_dataset", write_dataset)
         import_portraits(source, tmp_path / "out", SMALL)
 
-    monkeypatch.setattr(data_pipeline.importers.prepare, "write_dataset", overtaken)
+    monkeypatch.setattr(limner.data_pipeline.importers.prepare, "write_dataset", overtaken)
     import_portraits(source, tmp_path / "out", SMALL)
     assert load_dataset(tmp_path / "out").split("train")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]

@@ -11,16 +11,16 @@ import cv2
 import numpy as np
 import pytest
 
-from core.errors import UserError
-from data_pipeline.importers.combined import import_combined
-from data_pipeline.importers.cuhk import identity, import_cuhk
-from data_pipeline.importers.folders import import_pairs, import_portraits
-from data_pipeline.importers.fs2k import import_fs2k
-from data_pipeline.importers.pencil import import_pencil
-from data_pipeline.importers.prepare import PrepareOptions
-from data_pipeline.importers.synthetic import STYLES, import_synthetic
-from data_pipeline.index import Dataset, load_dataset
-from data_pipeline.pictures import read_picture
+from limner.core.util.errors import UserError
+from limner.data_pipeline.images import read_picture
+from limner.data_pipeline.importers.combined import import_combined
+from limner.data_pipeline.importers.cuhk import identity, import_cuhk
+from limner.data_pipeline.importers.folders import import_pairs, import_portraits
+from limner.data_pipeline.importers.fs2k import import_fs2k
+from limner.data_pipeline.importers.pencil import import_pencil
+from limner.data_pipeline.importers.prepare import PrepareOptions
+from limner.data_pipeline.importers.synthetic import STYLES, import_synthetic
+from limner.data_pipeline.index import Dataset, load_dataset
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "data"
 SMALL = PrepareOptions(size=32, val_fraction=0.3)

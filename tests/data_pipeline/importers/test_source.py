@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_pipeline.importers.source import open_source
-from data_pipeline.pictures import PictureError
+from limner.data_pipeline.images import PictureError
+from limner.data_pipeline.importers.source import open_source
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])

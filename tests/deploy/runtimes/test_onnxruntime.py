@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deploy.engine import open_engine
-from deploy.runtimes.onnxruntime import OnnxRuntime
-from deploy.target import GRAPH
+from limner.deploy.engine import open_engine
+from limner.deploy.runtimes.onnxruntime import OnnxRuntime
+from limner.deploy.target import GRAPH
 
 
 @pytest.mark.parametrize(("hint", "spins"), [("latency", "1"), ("throughput", "0")])

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.errors import run_command
-from deploy.manifest import read_manifest
-from deploy.trt.build_engine import main
+from limner.core.util.errors import run_command
+from limner.deploy.manifest import read_manifest
+from limner.deploy.trt.build_engine import main
 
 Run = Callable[[str], tuple[object, str, str]]
 

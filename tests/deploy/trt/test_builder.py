@@ -10,13 +10,13 @@ import torch
 from onnx import ModelProto
 from torch import nn
 
-from core.errors import LimnerError, UserError
-from deploy.build import BuildOptions, build
-from deploy.manifest import read_manifest
-from deploy.onnx_export import save_onnx, to_half, with_pixels
-from deploy.quantise import quantise
-from deploy.signature import BatchProfile, Signature
-from deploy.trt.builder import (
+from limner.core.util.errors import LimnerError, UserError
+from limner.deploy.build import BuildOptions, build
+from limner.deploy.graph.export import save_onnx, to_half, with_pixels
+from limner.deploy.graph.quantise import quantise
+from limner.deploy.manifest import read_manifest
+from limner.deploy.signature import BatchProfile, Signature
+from limner.deploy.trt.builder import (
     TensorRTOptions,
     TensorRTTarget,
     attach_timing_cache,

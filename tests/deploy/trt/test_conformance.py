@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.trt import builder, runner, torch_trt
-from deploy.trt.builder import TensorRTOptions
+from limner.deploy.trt import builder, runner, torch_trt
+from limner.deploy.trt.builder import TensorRTOptions
 
 STUBS = """
 void *createInferBuilder_INTERNAL(void *l, int v) { return 0; }

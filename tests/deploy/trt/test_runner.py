@@ -11,14 +11,14 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from core.errors import LimnerError, UserError
-from deploy.build import BuildOptions, build
-from deploy.engine import open_engine
-from deploy.manifest import Manifest, read_manifest
-from deploy.signature import BatchProfile, Port, Signature
-from deploy.trt import runner
-from deploy.trt.builder import PLAN, TensorRTOptions, TensorRTTarget, settings
-from deploy.trt.runner import LANES, Plan, TensorRTRuntime, open_runtime
+from limner.core.util.errors import LimnerError, UserError
+from limner.deploy.build import BuildOptions, build
+from limner.deploy.engine import open_engine
+from limner.deploy.manifest import Manifest, read_manifest
+from limner.deploy.signature import BatchProfile, Port, Signature
+from limner.deploy.trt import runner
+from limner.deploy.trt.builder import PLAN, TensorRTOptions, TensorRTTarget, settings
+from limner.deploy.trt.runner import LANES, Plan, TensorRTRuntime, open_runtime
 
 SIGNATURE = Signature(
     (Port("photo", (3, 8, 8), "float32"), Port("style", (), "int64")), Port("image", (3, 8, 8), "float32"), styles=3

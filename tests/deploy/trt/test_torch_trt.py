@@ -12,14 +12,14 @@ import torch
 from onnx import ModelProto
 from torch import nn
 
-from core.errors import LimnerError, UserError
-from deploy.build import BuildOptions, build
-from deploy.manifest import read_manifest
-from deploy.onnx_export import to_half
-from deploy.signature import BatchProfile, Signature
-from deploy.trt import runner, torch_trt
-from deploy.trt.builder import TensorRTOptions, settings
-from deploy.trt.torch_trt import (
+from limner.core.util.errors import LimnerError, UserError
+from limner.deploy.build import BuildOptions, build
+from limner.deploy.graph.export import to_half
+from limner.deploy.manifest import read_manifest
+from limner.deploy.signature import BatchProfile, Signature
+from limner.deploy.trt import runner, torch_trt
+from limner.deploy.trt.builder import TensorRTOptions, settings
+from limner.deploy.trt.torch_trt import (
     FloatPorts,
     compile_options,
     export_program,

@@ -1,0 +1,1 @@
+"""Portraits from noise."""

@@ -1,0 +1,84 @@
+"""How a DCGAN run looks at its generator: a sheet of fixed latents, their diversity, and a warning of collapse."""
+
+import logging
+
+import torch
+from torch import Tensor, nn
+
+from limner.core.config import DCGANConfig
+from limner.core.image_grid import tiles
+from limner.core.images import Batch, Uint8Image, to_uint8
+from limner.core.metrics.diversity import mean_pairwise_distance
+from limner.core.metrics.swd import sliced_wasserstein
+from limner.core.networks.dcgan import DCGANDiscriminator
+from limner.core.networks.residual import ModernDiscriminator
+from limner.core.noise import Purpose, normal
+from limner.core.tasks.pix2pix.validation import evaluating
+from limner.core.util.errors import LimnerError
+
+Discriminator = DCGANDiscriminator | ModernDiscriminator
+
+_log = logging.getLogger("limner")
+
+REMEDIES = (
+    "try --preset modern, a smaller --optimizer.lr, a larger --r1-weight, --diff-augment options on, or go on from an "
+    "earlier checkpoint"
+)
+
+
+class NoiseWatcher:
+    """Judges a generator by the same latents each time, beside as many portraits of the data."""
+
+    score = "samples/swd"
+
+    def __init__(self, config: DCGANConfig, data: Batch, discriminator: Discriminator, device: torch.device) -> None:
+        """data: portraits without augmentation; discriminator: has `features`, on `device` when it is asked."""
+        self._config = config
+        self._data = data
+        self._discriminator = discriminator
+        self._device = device
+        self._latents = normal(config.seed, Purpose.SAMPLE, data.position, config.generator.latent)
+
+    def samples(self, generator: nn.Module) -> Uint8Image:
+        """A square of samples."""
+        return tiles(list(to_uint8(self._generate(generator))))
+
+    def evaluate(self, generator: nn.Module, seen_images: int) -> dict[str, float]:
+        """Diversity of the samples as a fraction of the data's, and their sliced Wasserstein distance to the data.
+
+        LimnerError where the samples have collapsed and the config asks to stop.
+        """
+        fake = self._generate(generator)
+        photo = self._data.photo
+        pixels = mean_pairwise_distance(fake) / mean_pairwise_distance(photo)
+        features = mean_pairwise_distance(self._features(fake)) / mean_pairwise_distance(self._features(photo))
+        distances = sliced_wasserstein(fake, photo)
+        self._judge(pixels, seen_images)
+        return {
+            "diversity/pixels": pixels,
+            "diversity/features": features,
+            self.score: sum(distances.values()) / len(distances),
+        }
+
+    def _judge(self, diversity: float, seen_images: int) -> None:
+        config = self._config
+        collapsed = diversity < config.collapse_fraction  # NaN is not: the loop has a line of its own for it
+        if not collapsed or seen_images < config.collapse_after_images:
+            return
+        finding = (
+            f"the samples have collapsed: their diversity is {diversity:.3f} of the data's at image {seen_images}, "
+            f"under --collapse-fraction {config.collapse_fraction}; {REMEDIES}"
+        )
+        if config.stop_on_collapse:
+            raise LimnerError(finding)
+        _log.warning(finding)
+
+    def _generate(self, generator: nn.Module) -> Tensor:
+        with evaluating(generator):
+            fake: Tensor = generator(self._latents.to(self._device), self._data.style.to(self._device))
+        return fake.float().cpu()
+
+    def _features(self, images: Tensor) -> Tensor:
+        with evaluating(self._discriminator):
+            features: Tensor = self._discriminator.features(images.to(self._device), self._data.style.to(self._device))
+        return features.float().cpu()

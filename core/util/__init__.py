@@ -1,0 +1,1 @@
+"""Small helpers: errors, files, the command line, progress."""

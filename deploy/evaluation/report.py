@@ -1,0 +1,144 @@
+"""What an evaluation leaves: metrics.json for programs, report.md and report.html for people, sheet.png for the eye."""
+
+import base64
+import html
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from limner.core.image_grid import save_png
+from limner.core.images import Uint8Image
+from limner.core.util.errors import UserError
+from limner.core.util.files import replacing
+
+METRICS, MARKDOWN, HTML, SHEET = "metrics.json", "report.md", "report.html", "sheet.png"
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; color: #222; background: #fafaf7 }
+body { max-width: 1100px; margin: 2em auto; padding: 0 1em }
+h1 { font-size: 1.5em } h2 { font-size: 1.15em; margin: 1.6em 0 .4em }
+.tables { display: flex; flex-wrap: wrap; gap: 0 3em }
+table { border-collapse: collapse; background: #fff }
+th, td { padding: .3em 1em; border-bottom: 1px solid #ddd; text-align: right; font-variant-numeric: tabular-nums }
+th:first-child, td:first-child { text-align: left }
+tbody tr:first-child { font-weight: bold }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: 0 1em; font-size: .85em; color: #555 }
+dd { margin: 0; overflow-wrap: anywhere } img { max-width: 100% }
+"""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text; the first row is the one that matters, the others are for comparison."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Report:
+    """One evaluation, ready to be shown and written."""
+
+    title: str
+    facts: Mapping[str, str | int]
+    """What was evaluated on what."""
+    tables: Sequence[Table]
+    notes: str
+    """How the figures are defined."""
+    sheet: Uint8Image
+    sheet_title: str
+    metrics: Mapping[str, Any]
+    """All figures, for metrics.json; what is not finite becomes null."""
+
+
+def check_output(out: Path) -> None:
+    """UserError unless `out` is free or holds an earlier evaluation, whose files are then replaced."""
+    if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or (out / METRICS).is_file())):
+        raise UserError(
+            f"{out} exists and is not an evaluation (no {METRICS}): give another --out, nothing was changed"
+        )
+
+
+def write_report(out: Path, report: Report) -> None:
+    """Write the four files into `out`, each whole or not at all; metrics.json, which marks an evaluation, first."""
+    out.mkdir(parents=True, exist_ok=True)
+    metrics = json.dumps(_finite(report.metrics), indent=2, ensure_ascii=False, allow_nan=False)
+    with replacing(out / METRICS) as aside:
+        aside.write_text(metrics + "\n", encoding="utf-8")
+    save_png(out / SHEET, report.sheet)
+    with replacing(out / MARKDOWN) as aside:
+        aside.write_text(to_markdown(report), encoding="utf-8")
+    with replacing(out / HTML) as aside:
+        aside.write_text(to_html(report, (out / SHEET).read_bytes()), encoding="utf-8")
+
+
+def show_report(report: Report) -> None:
+    """Print the tables."""
+    console = Console()
+    for table in report.tables:
+        first, *others = table.columns
+        shown = RichTable(first, title=table.title, title_justify="left")
+        for column in others:
+            shown.add_column(column, justify="right")
+        for row in table.rows:
+            shown.add_row(*row)
+        console.print(shown)
+
+
+def to_markdown(report: Report) -> str:
+    """The report as Markdown; the sheet is the file beside it."""
+    parts = [f"# {report.title}"]
+    for table in report.tables:
+        head = [table.columns, ["---", *["---:"] * (len(table.columns) - 1)]]
+        parts += [f"## {table.title}", "\n".join(f"| {' | '.join(row)} |" for row in [*head, *table.rows])]
+    facts = "\n".join(f"- {name}: `{value}`" for name, value in report.facts.items())
+    return (
+        "\n\n".join([*parts, report.notes, f"## {report.sheet_title}", f"![{report.sheet_title}]({SHEET})", facts])
+        + "\n"
+    )
+
+
+def to_html(report: Report, png: bytes) -> str:
+    """The report as one HTML page that needs no other file; `png` is its sheet."""
+
+    def row(cells: Sequence[str], kind: str) -> str:
+        return "<tr>" + "".join(f"<{kind}>{html.escape(cell)}</{kind}>" for cell in cells) + "</tr>"
+
+    tables = "".join(
+        f"<section><h2>{html.escape(table.title)}</h2>\n<table><thead>{row(table.columns, 'th')}</thead>\n<tbody>"
+        + "\n".join(row(cells, "td") for cells in table.rows)
+        + "</tbody></table></section>\n"
+        for table in report.tables
+    )
+    facts = "".join(
+        f"<dt>{html.escape(name)}</dt><dd>{html.escape(str(fact))}</dd>" for name, fact in report.facts.items()
+    )
+    title, sheet_title = html.escape(report.title), html.escape(report.sheet_title)
+    return f"""<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{title}</title><style>{STYLE}</style></head>
+<body><h1>{title}</h1>
+<div class="tables">
+{tables}</div>
+<p>{html.escape(report.notes)}</p>
+<h2>{sheet_title}</h2>
+<img alt="{sheet_title}" src="data:image/png;base64,{base64.b64encode(png).decode()}">
+<h2>What was evaluated</h2>
+<dl>{facts}</dl>
+</body></html>
+"""
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinity and no NaN."""
+    if isinstance(value, Mapping):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

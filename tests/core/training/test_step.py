@@ -1,0 +1,133 @@
+"""The step against the plain way of doing the same, and what it promises to its callers."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from limner.core.config import OptimizerConfig, PatchGANConfig, UNetConfig
+from limner.core.images import Batch
+from limner.core.networks.init import init_weights
+from limner.core.networks.patchgan import PatchGAN
+from limner.core.networks.unet import UNet
+from limner.core.tasks.pix2pix.objective import Pix2PixLaw
+from limner.core.training.ema import Ema
+from limner.core.training.precision import MixedPrecision
+from limner.core.training.step import Phase, TrainingStep, adam
+
+Batches = Callable[..., Batch]
+
+
+def build(norm: str = "instance", joint_pass: bool = True, ema: bool = False) -> TrainingStep:
+    generator = UNet(UNetConfig(width=4, depth=4, norm=norm))  # type: ignore[arg-type]
+    discriminator = PatchGAN(PatchGANConfig(width=4, layers=2, norm=norm))  # type: ignore[arg-type]
+    init_weights(generator, 0)
+    init_weights(discriminator, 1)
+    config = OptimizerConfig(lr=1e-2)
+    return TrainingStep(
+        Pix2PixLaw("bce", 100.0, 0.5, joint_pass),
+        Phase("generator", generator, generator, adam(generator, config)),
+        Phase("discriminator", discriminator, discriminator, adam(discriminator, config)),
+        MixedPrecision("fp32", torch.device("cpu")),
+        Ema(generator, 100.0) if ema else None,
+    )
+
+
+def run(step: TrainingStep, *batches: Batch, seen: int = 2) -> dict[str, torch.Tensor]:
+    return step(batches, seen, 2, lr=1e-2)
+
+
+def weights(module: nn.Module) -> torch.Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in module.parameters()])
+
+
+def plain_step(step: TrainingStep, batch: Batch) -> None:
+    """One pix2pix step as its PyTorch port writes it: D first on detached fakes, then G through a fresh D pass."""
+    generator, discriminator = step.generator.network, step.discriminator.network
+    optimizers = [torch.optim.Adam(net.parameters(), lr=1e-2, betas=(0.5, 0.999)) for net in (generator, discriminator)]
+    assert batch.sketch is not None
+    fake = generator(batch.photo)
+    real_logits = discriminator(batch.photo, batch.sketch)
+    fake_logits = discriminator(batch.photo, fake.detach())
+    bce = F.binary_cross_entropy_with_logits
+    loss = 0.5 * (bce(real_logits, torch.ones_like(real_logits)) + bce(fake_logits, torch.zeros_like(fake_logits)))
+    loss.backward()
+    optimizers[1].step()
+    fake_logits = discriminator(batch.photo, fake)
+    loss = bce(fake_logits, torch.ones_like(fake_logits)) + 100.0 * F.l1_loss(fake, batch.sketch)
+    generator.zero_grad()
+    loss.backward()
+    optimizers[0].step()
+
+
+@pytest.mark.parametrize(("norm", "joint_pass"), [("instance", True), ("instance", False), ("batch", False)])
+def test_step_equals_the_plain_step(make_batch: Batches, norm: str, joint_pass: bool) -> None:
+    step, plain = build(norm, joint_pass), build(norm, joint_pass)
+    batch = make_batch()
+    run(step, batch)
+    plain_step(plain, batch)
+    for phase, twin in ((step.generator, plain.generator), (step.discriminator, plain.discriminator)):
+        # Adam's first step is lr * sign(gradient): where a gradient is rounding noise about 0, the sign is free.
+        off = (weights(phase.network) - weights(twin.network)).abs()
+        assert (off > 1e-5).float().mean() < 1e-3
+
+
+def test_accumulated_halves_equal_one_whole_batch(make_batch: Batches) -> None:
+    whole, halves = build(), build()
+    batch = make_batch(4)
+    assert batch.sketch is not None
+    parts = [
+        Batch(batch.photo[i : i + 2], batch.sketch[i : i + 2], batch.style[i : i + 2], batch.position[i : i + 2])
+        for i in (0, 2)
+    ]
+    stats, accumulated = run(whole, batch), run(halves, *parts)
+    for name, value in stats.items():
+        torch.testing.assert_close(accumulated[name].double(), value.double(), rtol=1e-4, atol=1e-6)
+
+
+def test_every_phase_trains_its_own_network_only(make_batch: Batches) -> None:
+    step = build()
+    before = [weights(step.generator.network), weights(step.discriminator.network)]
+    step.generator.optimizer.step = lambda: None  # type: ignore[method-assign, assignment]
+    run(step, make_batch())
+    assert torch.equal(before[0], weights(step.generator.network))
+    assert not torch.equal(before[1], weights(step.discriminator.network))
+
+
+def test_average_follows_the_generator_more_slowly(make_batch: Batches) -> None:
+    step = build(ema=True)
+    assert step.ema is not None
+    start = weights(step.ema.network)
+    run(step, make_batch(), seen=10_000)
+    moved, averaged = weights(step.generator.network) - start, weights(step.ema.network) - start
+    torch.testing.assert_close(averaged, moved * (1 - 0.5 ** (2 / 100)), rtol=1e-2, atol=1e-7)
+
+
+def test_a_non_finite_image_is_named_by_its_count_even_when_later_steps_are_fine(make_batch: Batches) -> None:
+    step = build()
+    run(step, make_batch(), seen=2)
+    assert step.first_non_finite().item() == float("inf")
+    good = copy.deepcopy(step.generator.network.state_dict())
+    bad = make_batch()
+    bad.photo[0, 0, 0, 0] = float("nan")
+    run(step, bad, seen=4)
+    step.generator.network.load_state_dict(good)
+    run(step, make_batch(), seen=6)
+    assert step.first_non_finite().item() == 4.0
+
+
+def test_step_never_asks_the_device_for_a_value(make_batch: Batches, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU each of these would wait for the device."""
+    step = build(ema=True)
+    run(step, make_batch())
+
+    def forbidden(*_: Any, **__: Any) -> Any:
+        raise AssertionError("the step read a tensor's value")
+
+    for name in ("item", "tolist", "__bool__", "__float__", "__int__", "numpy", "cpu"):
+        monkeypatch.setattr(torch.Tensor, name, forbidden)
+    run(step, make_batch())

@@ -1,0 +1,48 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from limner.core.util.errors import UserError
+from limner.deploy.inputs import CALIBRATION_IMAGES, as_taken, calibration_inputs, proof_inputs
+from limner.deploy.signature import Port, Signature
+
+PHOTO = Signature((Port("photo", (3, 64, 64), "float32"),), Port("image", (3, 64, 64), "float32"))
+LATENT = Signature((Port("latent", (8,), "float32"),), Port("image", (3, 64, 64), "float32"))
+
+
+def test_proof_takes_validation_images_over_again_where_there_are_few(tiny_data: Path) -> None:
+    photos = proof_inputs(PHOTO, 5, tiny_data)["photo"]
+    assert photos.shape == (5, 3, 64, 64)
+    assert photos.dtype == np.float32
+    np.testing.assert_array_equal(photos[0], photos[2])  # two images to validate
+    assert not np.array_equal(photos[0], photos[1])
+
+
+def test_styles_come_with_the_images(tiny_data: Path) -> None:
+    styled = Signature((*PHOTO.inputs, Port("style", (), "int64")), PHOTO.output, styles=3)
+    assert proof_inputs(styled, 2, tiny_data)["style"].shape == (2,)
+
+
+def test_without_a_dataset_photos_are_drawn_and_latents_always_are(tiny_data: Path) -> None:
+    assert proof_inputs(PHOTO, 2, None)["photo"].shape == (2, 3, 64, 64)
+    np.testing.assert_array_equal(proof_inputs(LATENT, 2, None)["latent"], proof_inputs(LATENT, 2, tiny_data)["latent"])
+
+
+def test_calibration_draws_on_training_images_one_at_a_time(tiny_data: Path) -> None:
+    batches = calibration_inputs(PHOTO, tiny_data)
+    assert len(batches) == CALIBRATION_IMAGES
+    assert {batch["photo"].shape for batch in batches} == {(1, 3, 64, 64)}
+    assert len(calibration_inputs(LATENT, None)) == CALIBRATION_IMAGES
+
+
+def test_calibration_without_photos_says_what_to_give() -> None:
+    with pytest.raises(UserError, match="int8 needs photos to find its ranges: give --data DATASET"):
+        calibration_inputs(PHOTO, None)
+
+
+def test_pixel_engines_take_uint8(tiny_data: Path) -> None:
+    inputs = proof_inputs(PHOTO, 2, tiny_data)
+    assert as_taken(PHOTO, inputs) is inputs
+    assert as_taken(PHOTO.pixels(), inputs)["photo"].shape == (2, 64, 64, 3)
+    assert as_taken(PHOTO.pixels(), inputs)["photo"].dtype == np.uint8
