@@ -8,14 +8,13 @@ from typing import Any, get_args
 import torch
 from torch import Tensor, nn
 
-from limner.core.bundle import bundle_hash, load_bundle_config, load_generator
+from limner.core.bundle import bundle_hash, bundle_signature, load_bundle_config, load_generator
 from limner.core.training.precision import has_fast_bf16
 from limner.core.util.errors import LimnerError, UserError
 from limner.deploy.build import BuildOptions, build
 from limner.deploy.engine import ANY_BATCH, RUNTIMES, Engine, open_engine
 from limner.deploy.manifest import Hint, Precision, read_manifest
 from limner.deploy.runtimes.pytorch import TorchRuntime
-from limner.deploy.signature import bundle_signature
 
 BASELINE = "torch"
 

@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader, Dataset
 from limner.benchmarks.environment import describe
 from limner.benchmarks.harness import QUICK, Candidate, Effort, fix_threads, measure, peak_memory, stretch
 from limner.benchmarks.results import Options, Row, save
+from limner.core.batch import to_tensor
 from limner.core.config import AugmentConfig, require
-from limner.core.images import from_uint8
 from limner.core.util.cli import parse
 from limner.core.util.errors import UserError, run_command
 from limner.data_pipeline.importers.prepare import PrepareOptions
@@ -66,7 +66,7 @@ class Pairs(Dataset[tuple[Tensor, Tensor]]):
             augment(resample(read_image(spec.root, name), load_size), change, spec, is_photo=name == names[0])
             for name in names
         ]
-        photo, sketch = (from_uint8(image[None])[0] for image in images)
+        photo, sketch = (to_tensor(image[None])[0] for image in images)
         return photo, sketch
 
 

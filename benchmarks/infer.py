@@ -29,9 +29,9 @@ from limner.benchmarks.environment import describe
 from limner.benchmarks.harness import FULL, QUICK, Candidate, Effort, Timing, fix_threads, measure, peak_memory
 from limner.benchmarks.results import Options, Row, save
 from limner.benchmarks.roofline import Limits, Work, count_work, measure_limits
-from limner.core.bundle import bundle_hash, load_bundle_config, load_generator
+from limner.core.batch import to_images, to_tensor
+from limner.core.bundle import bundle_hash, bundle_signature, load_bundle_config, load_generator
 from limner.core.config import require
-from limner.core.images import from_uint8, to_uint8
 from limner.core.runs import find_engine, find_model
 from limner.core.util.cli import parse
 from limner.core.util.errors import UserError, run_command
@@ -41,7 +41,6 @@ from limner.deploy.engine import Engine
 from limner.deploy.inputs import Inputs, as_taken, proof_inputs
 from limner.deploy.manifest import Hint
 from limner.deploy.parity import difference
-from limner.deploy.signature import bundle_signature
 
 Scenario = Literal["single-stream", "offline", "server", "files", "start"]
 MLPERF: tuple[Scenario, ...] = ("single-stream", "offline", "server")
@@ -210,7 +209,7 @@ class Quality:
     def take(self, backend: Backend, engine: Engine) -> None:
         """Run it once and keep its pictures; the baseline comes first."""
         result = engine.infer(*self.given(engine).values())
-        result = from_uint8(result).numpy() if result.dtype == np.uint8 else result
+        result = to_tensor(result).numpy() if result.dtype == np.uint8 else result
         if backend.name == BASELINE:
             self.baseline = result
         self.results[_key(backend)] = result
@@ -264,7 +263,7 @@ def files(bench: Bench) -> Iterator[Row]:
 
     def make(backend: Backend, engine: Engine, inputs: Inputs) -> tuple[Callable[[], object], int]:
         photo, *style = inputs.values()
-        pictures = photo if photo.dtype == np.uint8 else to_uint8(torch.from_numpy(photo))
+        pictures = photo if photo.dtype == np.uint8 else to_images(torch.from_numpy(photo))
         encoded = [_encode(picture, "JPEG") for picture in pictures]
 
         def run() -> list[bytes]:

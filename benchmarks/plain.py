@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Adam
 
+from limner.core.batch import Batch
 from limner.core.config import Pix2PixConfig
-from limner.core.images import Batch
 from limner.core.networks.init import init_weights
 from limner.core.networks.layers import InstanceNorm
 from limner.core.networks.patchgan import PatchGAN

@@ -14,8 +14,8 @@ from limner.benchmarks.harness import FULL, QUICK, Candidate, Timing, fix_thread
 from limner.benchmarks.plain import PlainStep
 from limner.benchmarks.results import Options, Row, save
 from limner.benchmarks.roofline import Limits, Work, count_work, measure_limits
+from limner.core.batch import Batch
 from limner.core.config import AugmentConfig, LoaderKind, PatchGANConfig, Pix2PixConfig, Precision, UNetConfig
-from limner.core.images import Batch
 from limner.core.training.precision import has_fast_bf16
 from limner.core.util.cli import parse
 from limner.core.util.errors import UserError, run_command

@@ -19,6 +19,7 @@ from limner.core.config import DCGANGeneratorConfig, Fit, UNetConfig
 from limner.core.networks.dcgan import DCGANGenerator
 from limner.core.networks.residual import ModernGenerator
 from limner.core.networks.unet import UNet
+from limner.core.signature import Port, Signature
 from limner.core.util.errors import UserError
 
 FORMAT = 1
@@ -105,6 +106,18 @@ def build_generator(config: BundleConfig) -> nn.Module:
         return UNet(generator)
     build = ModernGenerator if generator.architecture == "modern" else DCGANGenerator
     return build(generator, config.image_size)
+
+
+def bundle_signature(config: BundleConfig) -> Signature:
+    """The float signature of a bundle's generator."""
+    generator, side = config.generator, config.image_size
+    if isinstance(generator, UNetConfig):
+        inputs = [Port("photo", (generator.in_channels, side, side), "float32")]
+    else:
+        inputs = [Port("latent", (generator.latent,), "float32")]
+    if generator.styles:
+        inputs.append(Port("style", (), "int64"))
+    return Signature(tuple(inputs), Port("image", (generator.out_channels, side, side), "float32"), generator.styles)
 
 
 def _model_card(config: BundleConfig, weights: dict[str, Tensor]) -> str:

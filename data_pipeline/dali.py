@@ -13,7 +13,7 @@ import torch
 from nvidia.dali import Pipeline, fn, types
 from torch.utils.dlpack import from_dlpack
 
-from limner.core.images import Batch
+from limner.core.batch import Batch
 from limner.core.util.errors import UserError
 from limner.data_pipeline.reference import read_encoded, read_image
 from limner.data_pipeline.stream import LoaderSpec

@@ -3,8 +3,8 @@
 import logging
 from collections.abc import Iterator
 
+from limner.core.batch import Batch
 from limner.core.config import LoaderKind
-from limner.core.images import Batch
 from limner.core.util.errors import UserError
 from limner.data_pipeline.reference import open_reference
 from limner.data_pipeline.stream import LoaderSpec

@@ -13,7 +13,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from limner.core.images import Batch, Uint8Image, from_uint8
+from limner.core.batch import Batch, to_tensor
+from limner.core.images import Uint8Image
 from limner.core.util.errors import UserError
 from limner.data_pipeline.images import resize
 from limner.data_pipeline.index import PREPARE, Record
@@ -118,7 +119,7 @@ def open_reference(spec: LoaderSpec) -> Iterator[Batch]:
             if len(ahead) > _BATCHES_AHEAD:
                 positions, futures = ahead.popleft()
                 samples = [future.result() for future in futures]
-                yield spec.batch(positions, [from_uint8(np.stack(images)) for images in zip(*samples, strict=True)])
+                yield spec.batch(positions, [to_tensor(np.stack(images)) for images in zip(*samples, strict=True)])
 
 
 def read_pairs(root: Path, records: Sequence[Record], size: int, batch_size: int) -> Iterator[Batch]:
@@ -135,8 +136,8 @@ def read_pairs(root: Path, records: Sequence[Record], size: int, batch_size: int
         chosen = records[first : first + batch_size]
         sketches = [load(record.sketch) for record in chosen if record.sketch is not None]
         yield Batch(
-            photo=from_uint8(np.stack([load(record.photo) for record in chosen])),
-            sketch=from_uint8(np.stack(sketches)) if len(sketches) == len(chosen) else None,
+            photo=to_tensor(np.stack([load(record.photo) for record in chosen])),
+            sketch=to_tensor(np.stack(sketches)) if len(sketches) == len(chosen) else None,
             style=torch.tensor([record.style for record in chosen]),
             position=torch.arange(first, first + len(chosen)),
         )

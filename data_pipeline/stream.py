@@ -18,8 +18,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from limner.core.batch import Batch
 from limner.core.config import AugmentConfig
-from limner.core.images import LUMA, Batch
+from limner.core.images import LUMA
 from limner.core.util.errors import UserError
 from limner.data_pipeline.index import Record
 

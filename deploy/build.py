@@ -10,9 +10,10 @@ from typing import Literal
 import torch
 from onnx import ModelProto
 
-from limner.core.bundle import bundle_hash, load_bundle_config, load_generator
+from limner.core.bundle import bundle_hash, bundle_signature, load_bundle_config, load_generator
 from limner.core.util.errors import LimnerError, UserError
 from limner.core.util.files import sha256
+from limner.deploy.batch_profile import BatchProfile
 from limner.deploy.engine import ANY_BATCH, Engine, open_runtime
 from limner.deploy.graph.export import export_onnx, save_onnx, to_half, with_pixels
 from limner.deploy.graph.quantise import quantise
@@ -23,7 +24,6 @@ from limner.deploy.parity import verify
 from limner.deploy.runtimes.onnxruntime import OnnxRuntime, OnnxRuntimeTarget
 from limner.deploy.runtimes.openvino.runner import OpenVinoTarget
 from limner.deploy.runtimes.pytorch import TorchRuntime
-from limner.deploy.signature import BatchProfile, bundle_signature
 from limner.deploy.target import GRAPH, Target, Work
 from limner.deploy.trt.builder import INSTALL, TensorRTOptions, TensorRTTarget
 from limner.deploy.trt.torch_trt import TorchTensorRTTarget
@@ -69,7 +69,7 @@ def build(model: Path, out: Path, options: BuildOptions, report: Callable[[str],
         directory=out.with_name(f".{out.name}.new"),
         generator=load_generator(model),
         floats=signature,
-        signature=signature.pixels() if options.pixels else signature,
+        signature=signature.as_uint8() if options.pixels else signature,
         batch=batch,
         precision=precision,
         report=report,
@@ -157,7 +157,7 @@ def _prove(manifest: Manifest, target: Target, work: Work, inputs: Inputs, repor
     Of a GPU engine the ONNX graph is compared too, so that its errors and those of the plan are told apart.
     """
     eager = Engine("bundle", work.floats, ANY_BATCH, TorchRuntime(work.generator))
-    sizes = ", ".join(map(str, work.batch.proof_sizes()))
+    sizes = ", ".join(map(str, work.batch.parity_sizes()))
     if target.device_type == "cuda":
         report(f"comparing the ONNX graph with the bundle at batch {sizes}")
         with Engine(GRAPH, work.signature, work.batch, OnnxRuntime(work.directory / GRAPH)) as graph:

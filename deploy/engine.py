@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from limner.core.bundle import load_bundle_config, load_generator
+from limner.core.bundle import bundle_hash, bundle_signature, load_bundle_config, load_generator
 from limner.core.images import from_uint8, to_uint8
+from limner.core.signature import Port, Signature
 from limner.core.util.errors import UserError
-from limner.deploy.manifest import Backend, Hint, Manifest, read_manifest
-from limner.deploy.signature import BatchProfile, Port, Signature, bundle_signature
+from limner.deploy.batch_profile import BatchProfile
+from limner.deploy.manifest import MANIFEST, Backend, Hint, Manifest, Source, read_manifest
 
 Array = npt.NDArray[Any]
 
@@ -48,9 +49,12 @@ class Engine:
     A context manager; `infer` may be called from several threads.
     """
 
-    def __init__(self, name: str, signature: Signature, batch: BatchProfile, runtime: Runtime) -> None:
-        """name: what error messages call it."""
+    def __init__(
+        self, name: str, signature: Signature, batch: BatchProfile, runtime: Runtime, source: Source | None = None
+    ) -> None:
+        """name: what error messages call it; source: the bundle it was made from, where that is known."""
         self.name = name
+        self.source = source
         self.signature = signature
         self.batch = batch
         self.runtime = runtime
@@ -66,14 +70,14 @@ class Engine:
         main = self.signature.inputs[0]
         pictures = batch.dtype == np.uint8 and main.dtype == "float32"
         if pictures and batch.ndim == 4:
-            batch = from_uint8(batch).numpy()
+            batch = from_uint8(batch)
         inputs = {main.name: self._checked(main, batch)}
         for port in self.signature.inputs[1:]:
             inputs[port.name] = self._checked_style(port, style, len(batch))
         if style is not None and len(inputs) == 1:
             raise UserError(f"{self.name} was not trained with styles: leave the style out")
         result = self.runtime.run(inputs)
-        return to_uint8(torch.from_numpy(result)) if pictures else result
+        return to_uint8(result) if pictures else result
 
     def _checked(self, port: Port, batch: Array) -> Array:
         if batch.shape[1:] != port.shape or batch.dtype != port.dtype:
@@ -128,7 +132,7 @@ def open_engine(directory: Path | str, *, threads: int | None = None, hint: Hint
     changed = {"threads": threads, "hint": hint}
     options = manifest.options | {key: value for key, value in changed.items() if value is not None}
     runtime = open_runtime(Path(directory), manifest, options)
-    return Engine(str(directory), manifest.signature, manifest.batch, runtime)
+    return Engine(str(directory), manifest.signature, manifest.batch, runtime, manifest.source)
 
 
 def open_runtime(directory: Path, manifest: Manifest, options: dict[str, Any]) -> Runtime:
@@ -142,6 +146,15 @@ def open_bundle(directory: Path | str, *, device: torch.device | str = "cpu", co
     """A model bundle behind the same interface: torch in fp32, eager or compiled; what engines are compared with."""
     from limner.deploy.runtimes.pytorch import TorchRuntime
 
-    signature = bundle_signature(load_bundle_config(directory))
+    config = load_bundle_config(directory)
     generator = load_generator(directory).to(device)
-    return Engine(str(directory), signature, ANY_BATCH, TorchRuntime(generator, compiled=compiled))
+    source = Source(bundle_hash(directory), config.task, config.image_size, config.fit, config.styles)
+    runtime = TorchRuntime(generator, compiled=compiled)
+    return Engine(str(directory), bundle_signature(config), ANY_BATCH, runtime, source)
+
+
+def open_model(directory: Path | str, *, device: torch.device | str = "cpu") -> Engine:
+    """A model bundle or an engine directory alike; device: of a bundle, an engine has its own."""
+    if (Path(directory) / MANIFEST).is_file():
+        return open_engine(directory)
+    return open_bundle(directory, device=device)

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from limner.core.images import to_uint8
+from limner.core.signature import Signature
 from limner.core.util.errors import UserError
 from limner.data_pipeline.index import Record, load_dataset
 from limner.data_pipeline.reference import read_pairs
-from limner.deploy.signature import Signature
 
 Inputs = dict[str, npt.NDArray[Any]]
 
@@ -24,10 +25,26 @@ SEED = 0
 def proof_inputs(signature: Signature, count: int, data: Path | None) -> Inputs:
     """`count` inputs of a float signature by name: the first validation (else test, else training) images of `data`."""
     if data is None or signature.inputs[0].name == "latent":
-        return {name: value.numpy() for name, value in signature.random_inputs(count, SEED).items()}
+        return {name: value.numpy() for name, value in random_inputs(signature, count, SEED).items()}
     dataset = load_dataset(data)
     records = next((dataset.splits[name] for name in ("val", "test", "train") if dataset.splits[name]), ())
     return _read(signature, data, records, count)
+
+
+def random_inputs(signature: Signature, batch: int, seed: int) -> dict[str, Tensor]:
+    """Inputs for a float signature on the CPU: blurred noise for photos, N(0, 1) for latents, any style."""
+    generator = torch.Generator().manual_seed(seed)
+    inputs: dict[str, Tensor] = {}
+    for port in signature.inputs:
+        if port.name == "style":
+            inputs[port.name] = torch.randint(signature.styles, (batch,), generator=generator)
+        elif port.name == "latent":
+            inputs[port.name] = torch.randn((batch, *port.shape), generator=generator)
+        else:
+            coarse = torch.rand((batch, port.shape[0], 16, 16), generator=generator)
+            smooth = torch.nn.functional.interpolate(coarse, port.shape[1:], mode="bicubic", align_corners=False)
+            inputs[port.name] = smooth.clamp_(0.0, 1.0) * 2.0 - 1.0
+    return inputs
 
 
 def calibration_inputs(signature: Signature, data: Path | None) -> list[Inputs]:
@@ -59,4 +76,4 @@ def as_taken(signature: Signature, inputs: Inputs) -> Inputs:
     main = signature.inputs[0]
     if main.dtype != "uint8":
         return inputs
-    return {**inputs, main.name: to_uint8(torch.from_numpy(inputs[main.name]))}
+    return {**inputs, main.name: to_uint8(inputs[main.name])}

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from limner.core.config import Fit
+from limner.core.signature import Port, Signature
 from limner.core.util.errors import UserError
 from limner.core.util.files import sha256
-from limner.deploy.signature import BatchProfile, Port, Signature
+from limner.deploy.batch_profile import BatchProfile
 
 FORMAT = 1
 MANIFEST = "manifest.json"

@@ -96,7 +96,7 @@ def verify(engine: Engine, bundle: Engine, inputs: Inputs, precision: Precision)
     inputs = as_taken(engine.signature, inputs)
     report: dict[str, Any] = {"tolerance": dataclasses.asdict(tolerance), "batches": {}}
     results: dict[int, Array] = {}
-    for size in engine.batch.proof_sizes():
+    for size in engine.batch.parity_sizes():
         given = {name: values[:size] for name, values in inputs.items()}
         results[size] = _run(engine, given)
         apart = difference(results[size], _run(bundle, given))
@@ -114,7 +114,7 @@ def _run(engine: Engine, inputs: Inputs) -> Array:
     """(N, C, H, W) float pictures, whatever the engine's own are."""
     batch, *style = inputs.values()
     result = engine.infer(batch, *style)
-    return from_uint8(result).numpy() if result.dtype == np.uint8 else result
+    return from_uint8(result) if result.dtype == np.uint8 else result
 
 
 def _demand(apart: Difference, tolerance: Tolerance, what: str, precision: str) -> None:

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from limner.core.batch import to_images
 from limner.core.bundle import BundleConfig
 from limner.core.config import DCGANGeneratorConfig
-from limner.core.images import Uint8Image, to_uint8
+from limner.core.images import Uint8Image
 from limner.core.noise import Purpose, normal
 from limner.core.util.errors import UserError
 
@@ -47,7 +48,7 @@ def generate(
     generator = generator.double().to(device)
     for first in range(0, len(latents), batch_size):
         chosen = slice(first, first + batch_size)
-        yield list(to_uint8(generator(latents[chosen].double().to(device), styles[chosen].to(device))))
+        yield list(to_images(generator(latents[chosen].double().to(device), styles[chosen].to(device))))
 
 
 def tour(latents: Tensor, steps: int) -> Tensor:

@@ -7,8 +7,9 @@ from typing import Any, Literal, Protocol
 
 from torch import nn
 
+from limner.core.signature import Signature
+from limner.deploy.batch_profile import BatchProfile
 from limner.deploy.manifest import Precision
-from limner.deploy.signature import BatchProfile, Signature
 
 GRAPH = "model.onnx"
 """The graph in every engine directory; the engine itself for CPU backends."""

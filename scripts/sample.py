@@ -9,9 +9,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from limner.core.batch import to_tensor
 from limner.core.bundle import load_bundle_config, load_generator
 from limner.core.image_grid import save_png, tiles
-from limner.core.images import Uint8Image, from_uint8
+from limner.core.images import Uint8Image
 from limner.core.metrics.neighbours import nearest_pictures, own_distance
 from limner.core.runs import find_model
 from limner.core.util.cli import parse
@@ -84,7 +85,7 @@ def main() -> None:
         file = options.out / "interpolation.gif"
         frames[0].save(file, save_all=True, append_images=frames[1:], duration=FRAME_MS, loop=0)
     if photos is not None:
-        compare(from_uint8(np.stack(pictures[:COMPARED])), photos, options.out)
+        compare(to_tensor(np.stack(pictures[:COMPARED])), photos, options.out)
     print(f"{len(pictures)} portraits in {options.out}, all of them in {options.out / 'grid.png'}")
 
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from limner.core.batch import Batch
 from limner.core.config import LaunchConfig, PatchGANConfig, Pix2PixConfig, UNetConfig
-from limner.core.images import Batch
 from limner.core.spec import RunSpec
 from limner.data_pipeline.importers.prepare import PrepareOptions
 from limner.data_pipeline.importers.synthetic import import_synthetic

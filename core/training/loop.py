@@ -9,10 +9,11 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from limner.core.batch import Batch
 from limner.core.bundle import BundleConfig, save_bundle
 from limner.core.config import TrainConfig, to_dict
 from limner.core.image_grid import save_png
-from limner.core.images import Batch, Uint8Image
+from limner.core.images import Uint8Image
 from limner.core.networks.unet import for_inference
 from limner.core.training.checkpoint import save_checkpoint
 from limner.core.training.schedule import due, learning_rate

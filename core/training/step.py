@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
+from limner.core.batch import Batch
 from limner.core.config import OptimizerConfig
-from limner.core.images import Batch
 from limner.core.losses import Losses
 from limner.core.training.ema import Ema
 from limner.core.training.precision import MixedPrecision

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from limner.core.batch import to_images
 from limner.core.bundle import BundleConfig, bundle_hash, load_bundle_config, load_generator
 from limner.core.config import require
 from limner.core.image_grid import comparison_sheet
-from limner.core.images import LUMA, Uint8Image, to_uint8
+from limner.core.images import LUMA, Uint8Image
 from limner.core.metrics.paired import PairScores, mean_scores, score_pair
 from limner.data_pipeline.index import Dataset, Record, load_dataset
 from limner.data_pipeline.reference import read_pairs
@@ -61,7 +62,7 @@ class PairEvaluator:
         (batch,) = read_pairs(self.dataset.root, [record], self.config.image_size, batch_size=1)
         assert batch.sketch is not None
         generated = self.generator(batch.photo.to(self.device), batch.style.to(self.device))
-        return Pair(*(to_uint8(images)[0] for images in (batch.photo, generated, batch.sketch)))
+        return Pair(*(to_images(images)[0] for images in (batch.photo, generated, batch.sketch)))
 
     def judge(self, record: Record) -> Case:
         """Score the generator's sketch and the baselines' against the real one."""
@@ -84,7 +85,7 @@ class PairEvaluator:
         total = torch.zeros(1, 3, size, size, dtype=torch.float64)
         for batch in read_pairs(self.dataset.root, sketches, size, batch_size=16):
             total += batch.photo.sum(dim=0, dtype=torch.float64)
-        mean: Uint8Image = to_uint8(total / len(sketches))[0]
+        mean: Uint8Image = to_images(total / len(sketches))[0]
         return mean
 
     def report(self, cases: Sequence[Case]) -> Report:

@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from limner.core.batch import to_images, to_tensor
 from limner.core.bundle import bundle_hash, load_bundle_config, load_generator
 from limner.core.config import require
 from limner.core.image_grid import comparison_sheet
-from limner.core.images import Uint8Image, from_uint8, to_uint8
+from limner.core.images import Uint8Image
 from limner.core.metrics.diversity import mean_pairwise_distance
 from limner.core.metrics.fid import frechet_distance
 from limner.core.metrics.inception import extract, load_inception
@@ -76,16 +77,16 @@ def evaluate_portraits(
     latents, styles = draw_latents(ours, SEED, count), draw_styles(ours, count, None)
     batches = generate(load_generator(model), latents, styles, BATCH, device)
     drawn = [picture for batch in track(batches, -(-count // BATCH), "drawing") for picture in batch]
-    samples = from_uint8(np.stack(drawn))
+    samples = to_tensor(np.stack(drawn))
     scores = {
         "generator": _score(samples, photos, nearest_pictures(samples, photos).distance),
         "data, mirrored": _score(photos.flip(3), photos, own_distance(photos)),
     }
     if inception is not None:
         network = load_inception(inception)
-        reference = extract(network, to_uint8(photos), device)
+        reference = extract(network, to_images(photos), device)
         for name, pictures in (("generator", samples), ("data, mirrored", photos.flip(3))):
-            features = extract(network, to_uint8(pictures), device)
+            features = extract(network, to_images(pictures), device)
             scores[name] = _with_inception(scores[name], features, reference)
     facts: dict[str, str | int] = {
         "model": str(model),
@@ -160,7 +161,7 @@ def _table(title: str, scores: Mapping[str, PortraitScores]) -> Table:
 def neighbour_sheet(samples: Tensor, photos: Tensor, count: int) -> Uint8Image:
     """Each of (N, 3, S, S) samples beside the `count` photos (M, 3, S, S) that are nearest to it."""
     found = nearest_pictures(samples, photos, count)
-    columns = {"sample": list(to_uint8(samples))}
+    columns = {"sample": list(to_images(samples))}
     for place in range(count):
-        columns[f"nearest {place + 1}"] = list(to_uint8(photos[found.number[:, place]]))
+        columns[f"nearest {place + 1}"] = list(to_images(photos[found.number[:, place]]))
     return comparison_sheet(columns, [f"distance {distance:.3f}" for distance in found.distance[:, 0].tolist()])

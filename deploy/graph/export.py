@@ -14,7 +14,8 @@ import torch
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from torch import nn
 
-from limner.deploy.signature import Signature
+from limner.core.signature import Signature
+from limner.deploy.inputs import random_inputs
 
 OPSET = 18
 """The oldest with all that the generators use, so that old runtimes take the file."""
@@ -31,7 +32,7 @@ def export_onnx(generator: nn.Module, signature: Signature) -> ModelProto:
 
     The graph has no metadata of the exporter: it would hold paths of this machine.
     """
-    inputs = signature.random_inputs(EXAMPLE_BATCH, seed=0)
+    inputs = random_inputs(signature, EXAMPLE_BATCH, seed=0)
     batch = torch.export.Dim("batch", min=1)
     with _quiet_exporter():
         program = torch.onnx.export(

@@ -18,10 +18,11 @@ from typing import Any, Literal
 
 import torch
 
+from limner.core.signature import Signature
 from limner.core.util.errors import LimnerError, UserError
 from limner.core.util.files import replacing
+from limner.deploy.batch_profile import BatchProfile
 from limner.deploy.manifest import Backend, Precision
-from limner.deploy.signature import BatchProfile, Signature
 from limner.deploy.target import GRAPH, Work
 
 PLAN = "engine.plan"

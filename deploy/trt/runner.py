@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from limner.core.signature import Port, Signature
 from limner.core.util.errors import LimnerError, UserError
+from limner.deploy.batch_profile import BatchProfile
 from limner.deploy.manifest import Manifest
-from limner.deploy.signature import BatchProfile, Port, Signature
 from limner.deploy.target import GRAPH
 from limner.deploy.trt.builder import PLAN, Kind, check_driver, load_tensorrt, logger, runs_here
 

@@ -18,11 +18,13 @@ import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
+from limner.core.signature import Signature
 from limner.core.util.errors import LimnerError, UserError
+from limner.deploy.batch_profile import BatchProfile
 from limner.deploy.engine import Runtime
 from limner.deploy.graph.export import EXAMPLE_BATCH
+from limner.deploy.inputs import random_inputs
 from limner.deploy.manifest import Manifest, Precision
-from limner.deploy.signature import BatchProfile, Signature
 from limner.deploy.target import Work
 from limner.deploy.trt import runner
 from limner.deploy.trt.builder import PLAN, TensorRTOptions, check_driver, load_tensorrt, settings
@@ -111,7 +113,7 @@ def export_program(
     device = next(module.parameters()).device
     fixed = batch.minimum == batch.maximum
     size = batch.minimum if fixed else max(EXAMPLE_BATCH, batch.minimum)
-    examples = tuple(value.to(device) for value in signature.random_inputs(size, seed=0).values())
+    examples = tuple(value.to(device) for value in random_inputs(signature, size, seed=0).values())
     free = {} if fixed else {0: torch.export.Dim("batch", min=batch.minimum, max=batch.maximum)}
     shapes = {"inputs": tuple(free for _ in examples)}
     try:

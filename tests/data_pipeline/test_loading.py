@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
+from limner.core.batch import Batch
 from limner.core.config import AugmentConfig, LoaderKind
-from limner.core.images import Batch
 from limner.core.util.errors import UserError
 from limner.data_pipeline.index import Record
 from limner.data_pipeline.loading import LoaderSpec, open_loader

@@ -11,8 +11,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from limner.core.batch import to_images, to_tensor
 from limner.core.config import AugmentConfig
-from limner.core.images import Uint8Image, from_uint8, to_uint8
+from limner.core.images import Uint8Image
 from limner.core.util.errors import UserError
 from limner.data_pipeline.images import resize
 from limner.data_pipeline.index import Record
@@ -112,7 +113,7 @@ def test_pairs_for_evaluation_come_once_and_in_order(tmp_path: Path, textured: T
         assert batch.sketch is not None
         for photo, sketch, position in zip(batch.photo, batch.sketch, batch.position.tolist(), strict=True):
             for image, name in zip((photo, sketch), records[position].files, strict=True):
-                np.testing.assert_array_equal(to_uint8(image[None])[0], read_image(tmp_path, name))
+                np.testing.assert_array_equal(to_images(image[None])[0], read_image(tmp_path, name))
 
 
 @pytest.mark.parametrize("size", [16, 32])
@@ -121,7 +122,7 @@ def test_pairs_for_evaluation_are_resized_as_inputs_of_a_model_are(
 ) -> None:
     records = textured(1, 24)
     (batch,) = read_pairs(tmp_path, records, size=size, batch_size=4)
-    expected = from_uint8(resize(read_image(tmp_path, records[0].photo), size, size)[None])
+    expected = to_tensor(resize(read_image(tmp_path, records[0].photo), size, size)[None])
     assert torch.equal(batch.photo, expected)
 
 

@@ -12,12 +12,12 @@ from onnx import ModelProto
 from torch import nn
 
 import limner.deploy.latency
-from limner.core.bundle import BundleConfig, build_generator, save_bundle
+from limner.core.bundle import BundleConfig, build_generator, bundle_signature, save_bundle
 from limner.core.config import DCGANGeneratorConfig, UNetConfig
 from limner.core.networks.init import init_weights
+from limner.core.signature import Signature
 from limner.deploy.build import BuildOptions, build
 from limner.deploy.graph.export import export_onnx
-from limner.deploy.signature import Signature, bundle_signature
 
 SIZE = 64
 

@@ -12,12 +12,12 @@ from onnx import ModelProto
 import limner.deploy.build
 from limner.core.bundle import bundle_hash
 from limner.core.util.errors import LimnerError, UserError
+from limner.deploy.batch_profile import BatchProfile
 from limner.deploy.build import BuildOptions, build, resolve
 from limner.deploy.engine import open_engine
 from limner.deploy.manifest import read_manifest
 from limner.deploy.parity import Tolerance
 from limner.deploy.runtimes.openvino.runner import OpenVinoTarget
-from limner.deploy.signature import BatchProfile
 from limner.deploy.trt.builder import TensorRTOptions
 
 SMALL = (1, 2, 3)

@@ -11,11 +11,12 @@ import torch
 from onnx import ModelProto
 from torch import nn
 
-from limner.core.images import to_uint8
+from limner.core.batch import to_images
+from limner.core.signature import Signature
 from limner.core.util.errors import UserError
+from limner.deploy.batch_profile import BatchProfile
 from limner.deploy.engine import Engine, open_bundle, open_engine
 from limner.deploy.runtimes.pytorch import TorchRuntime
-from limner.deploy.signature import BatchProfile, Signature
 
 Array = npt.NDArray[Any]
 GetCase = Callable[[str], tuple[nn.Module, Signature, ModelProto]]
@@ -27,7 +28,7 @@ def photos(count: int, seed: int = 0) -> Array:
 
 def test_engine_and_bundle_agree_on_floats_and_on_pictures(engine_directory: Path, bundle: Path) -> None:
     batch = photos(3)
-    pictures = to_uint8(torch.from_numpy(batch))
+    pictures = to_images(torch.from_numpy(batch))
     with open_engine(engine_directory) as engine, open_bundle(bundle) as eager:
         drawn = engine.infer(batch)
         np.testing.assert_allclose(drawn, eager.infer(batch), atol=1e-4)

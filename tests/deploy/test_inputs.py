@@ -2,12 +2,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from limner.core.signature import Port, Signature
 from limner.core.util.errors import UserError
-from limner.deploy.inputs import CALIBRATION_IMAGES, as_taken, calibration_inputs, proof_inputs
-from limner.deploy.signature import Port, Signature
+from limner.deploy.inputs import CALIBRATION_IMAGES, as_taken, calibration_inputs, proof_inputs, random_inputs
 
 PHOTO = Signature((Port("photo", (3, 64, 64), "float32"),), Port("image", (3, 64, 64), "float32"))
+STYLED = Signature((*PHOTO.inputs, Port("style", (), "int64")), PHOTO.output, styles=3)
 LATENT = Signature((Port("latent", (8,), "float32"),), Port("image", (3, 64, 64), "float32"))
 
 
@@ -20,8 +22,7 @@ def test_proof_takes_validation_images_over_again_where_there_are_few(tiny_data:
 
 
 def test_styles_come_with_the_images(tiny_data: Path) -> None:
-    styled = Signature((*PHOTO.inputs, Port("style", (), "int64")), PHOTO.output, styles=3)
-    assert proof_inputs(styled, 2, tiny_data)["style"].shape == (2,)
+    assert proof_inputs(STYLED, 2, tiny_data)["style"].shape == (2,)
 
 
 def test_without_a_dataset_photos_are_drawn_and_latents_always_are(tiny_data: Path) -> None:
@@ -44,5 +45,17 @@ def test_calibration_without_photos_says_what_to_give() -> None:
 def test_pixel_engines_take_uint8(tiny_data: Path) -> None:
     inputs = proof_inputs(PHOTO, 2, tiny_data)
     assert as_taken(PHOTO, inputs) is inputs
-    assert as_taken(PHOTO.pixels(), inputs)["photo"].shape == (2, 64, 64, 3)
-    assert as_taken(PHOTO.pixels(), inputs)["photo"].dtype == np.uint8
+    assert as_taken(PHOTO.as_uint8(), inputs)["photo"].shape == (2, 64, 64, 3)
+    assert as_taken(PHOTO.as_uint8(), inputs)["photo"].dtype == np.uint8
+
+
+def test_random_inputs_fit_their_ports_and_follow_the_seed() -> None:
+    inputs = random_inputs(STYLED, 5, seed=1)
+    assert inputs["photo"].shape == (5, 3, 64, 64)
+    assert inputs["photo"].min() >= -1.0
+    assert inputs["photo"].max() <= 1.0
+    assert inputs["photo"].std() > 0.1
+    assert inputs["style"].dtype == torch.int64
+    assert 0 <= inputs["style"].min() <= inputs["style"].max() < 3
+    assert torch.equal(inputs["photo"], random_inputs(STYLED, 5, seed=1)["photo"])
+    assert not torch.equal(inputs["photo"], random_inputs(STYLED, 5, seed=2)["photo"])

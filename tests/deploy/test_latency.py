@@ -5,9 +5,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from limner.core.signature import Port, Signature
 from limner.deploy.engine import ANY_BATCH, Engine
 from limner.deploy.latency import MIN_ROUNDS, WARM_UP, measure_latency
-from limner.deploy.signature import Port, Signature
 
 Array = npt.NDArray[Any]
 

@@ -7,11 +7,13 @@ import pytest
 from skimage.metrics import structural_similarity
 
 from limner.core.images import from_uint8
+from limner.core.signature import Port, Signature
 from limner.core.util.errors import LimnerError, UserError
+from limner.deploy.batch_profile import BatchProfile
 from limner.deploy.engine import ANY_BATCH, Engine
+from limner.deploy.inputs import random_inputs
 from limner.deploy.manifest import Precision
 from limner.deploy.parity import difference, verify
-from limner.deploy.signature import BatchProfile, Port, Signature
 
 Array = npt.NDArray[Any]
 
@@ -38,7 +40,7 @@ class Echo:
 def check(echo: Echo, precision: Precision, signature: Signature = SIGNATURE) -> dict[str, Any]:
     engine = Engine("engine", signature, BatchProfile(1, 2, 4), echo)
     bundle = Engine("bundle", SIGNATURE, ANY_BATCH, Echo())
-    inputs = {name: value.numpy() for name, value in SIGNATURE.random_inputs(4, seed=0).items()}
+    inputs = {name: value.numpy() for name, value in random_inputs(SIGNATURE, 4, seed=0).items()}
     return verify(engine, bundle, inputs, precision)
 
 
@@ -73,12 +75,12 @@ def test_pictures_that_are_not_finite_fail_at_any_precision() -> None:
 
 
 def test_pixels_may_be_one_grey_level_apart() -> None:
-    report = check(Echo(), "fp32", SIGNATURE.pixels())
+    report = check(Echo(), "fp32", SIGNATURE.as_uint8())
     assert report["tolerance"]["max_abs"] == pytest.approx(1e-3 + 2 / 255)
 
 
 def test_difference_is_that_of_the_definitions() -> None:
-    reference = from_uint8(np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8)).numpy()
+    reference = from_uint8(np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8))
     ours = reference.copy()
     ours[1] += 0.1
     apart = difference(ours, reference)

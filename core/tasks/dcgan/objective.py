@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from limner.core.augment import DRAWS, diff_augment
+from limner.core.batch import Batch
 from limner.core.config import DiffAugmentConfig, PortraitLoss
-from limner.core.images import Batch
 from limner.core.losses import Losses, discriminator_loss, generator_loss, relativistic_loss
 from limner.core.noise import Purpose, normal, uniform
 

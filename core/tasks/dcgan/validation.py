@@ -5,9 +5,10 @@ import logging
 import torch
 from torch import Tensor, nn
 
+from limner.core.batch import Batch, to_images
 from limner.core.config import DCGANConfig
 from limner.core.image_grid import tiles
-from limner.core.images import Batch, Uint8Image, to_uint8
+from limner.core.images import Uint8Image
 from limner.core.metrics.diversity import mean_pairwise_distance
 from limner.core.metrics.swd import sliced_wasserstein
 from limner.core.networks.dcgan import DCGANDiscriminator
@@ -41,7 +42,7 @@ class NoiseWatcher:
 
     def samples(self, generator: nn.Module) -> Uint8Image:
         """A square of samples."""
-        return tiles(list(to_uint8(self._generate(generator))))
+        return tiles(list(to_images(self._generate(generator))))
 
     def evaluate(self, generator: nn.Module, seen_images: int) -> dict[str, float]:
         """Diversity of the samples as a fraction of the data's, and their sliced Wasserstein distance to the data.

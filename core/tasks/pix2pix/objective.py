@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from limner.core.batch import Batch
 from limner.core.config import GanLoss
-from limner.core.images import Batch
 from limner.core.losses import Losses, discriminator_loss, generator_loss
 
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from limner.core.batch import Batch, to_images
 from limner.core.image_grid import comparison_sheet
-from limner.core.images import Batch, Uint8Image, to_uint8
+from limner.core.images import Uint8Image
 
 
 @contextlib.contextmanager
@@ -44,9 +45,9 @@ class PairWatcher:
             assert batch.sketch is not None
             if len(columns["photo"]) >= self._shown:
                 break
-            columns["photo"].extend(to_uint8(batch.photo))
-            columns["generated"].extend(to_uint8(self._generate(generator, batch)))
-            columns["real"].extend(to_uint8(batch.sketch))
+            columns["photo"].extend(to_images(batch.photo))
+            columns["generated"].extend(to_images(self._generate(generator, batch)))
+            columns["real"].extend(to_images(batch.sketch))
         return comparison_sheet({name: images[: self._shown] for name, images in columns.items()})
 
     def evaluate(self, generator: nn.Module, seen_images: int) -> dict[str, float]:

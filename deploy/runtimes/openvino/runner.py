@@ -14,10 +14,10 @@ import numpy.typing as npt
 import openvino
 
 from limner.core.util.errors import UserError
+from limner.deploy.batch_profile import BatchProfile
 from limner.deploy.manifest import Hint, Manifest, Precision
 from limner.deploy.runtimes.openvino.rewrite import replace_tanh, use_unsigned
 from limner.deploy.runtimes.openvino.winograd import transform_large
-from limner.deploy.signature import BatchProfile
 from limner.deploy.target import GRAPH, Work
 
 ARITHMETIC: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "fp16": "f32", "int8": "f32"}

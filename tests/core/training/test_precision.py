@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from limner.core.batch import Batch
 from limner.core.config import OptimizerConfig, PatchGANConfig, Precision, UNetConfig
-from limner.core.images import Batch
 from limner.core.networks.init import init_weights
 from limner.core.networks.patchgan import PatchGAN
 from limner.core.networks.unet import UNet

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from limner.core.batch import Batch
 from limner.core.config import OptimizerConfig, PatchGANConfig, UNetConfig
-from limner.core.images import Batch
 from limner.core.networks.init import init_weights
 from limner.core.networks.patchgan import PatchGAN
 from limner.core.networks.unet import UNet

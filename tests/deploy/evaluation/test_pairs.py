@@ -8,9 +8,10 @@ import pytest
 import torch
 
 import limner.deploy.evaluation.pairs
+from limner.core.batch import to_images
 from limner.core.bundle import BundleConfig, build_generator, load_generator, save_bundle
 from limner.core.config import Fit, UNetConfig
-from limner.core.images import Uint8Image, to_uint8
+from limner.core.images import Uint8Image
 from limner.core.metrics.paired import PairScores, mean_scores, score_pair
 from limner.core.util.errors import UserError
 from limner.data_pipeline.images import resize
@@ -47,7 +48,7 @@ def test_the_generator_is_scored_as_it_draws(tiny_data: Path, make_model: MakeMo
     evaluator = PairEvaluator(model, tiny_data, "train", CPU)
     (batch,) = read_pairs(tiny_data, evaluator.records, 64, batch_size=100)
     assert batch.sketch is not None
-    drawn, real = to_uint8(load_generator(model)(batch.photo, batch.style)), to_uint8(batch.sketch)
+    drawn, real = to_images(load_generator(model)(batch.photo, batch.style)), to_images(batch.sketch)
     for case, ours, theirs in zip(judged(evaluator), drawn, real, strict=True):
         expected = dataclasses.astuple(score_pair(ours, theirs))
         assert dataclasses.astuple(case.scores[GENERATOR]) == pytest.approx(expected, rel=1e-3)  # one grey level

@@ -9,9 +9,10 @@ import torch
 from onnx import ModelProto, TensorProto
 from torch import nn
 
-from limner.core.images import from_uint8, to_uint8
+from limner.core.batch import to_images, to_tensor
+from limner.core.signature import Signature
 from limner.deploy.graph.export import FLOAT_NORMS, check_onnx, to_half, with_pixels
-from limner.deploy.signature import Signature
+from limner.deploy.inputs import random_inputs
 
 Array = npt.NDArray[Any]
 GetCase = Callable[[str], tuple[nn.Module, Signature, ModelProto]]
@@ -26,7 +27,7 @@ def run(model: ModelProto, inputs: dict[str, Array]) -> Array:
 
 
 def inputs_and_picture(generator: nn.Module, signature: Signature, batch: int) -> tuple[dict[str, Array], Array]:
-    inputs = signature.random_inputs(batch, seed=7)
+    inputs = random_inputs(signature, batch, seed=7)
     return {name: value.numpy() for name, value in inputs.items()}, generator(*inputs.values()).numpy()
 
 
@@ -98,13 +99,13 @@ def test_pixels_in_the_graph_are_the_image_contract(case: GetCase, name: str, ha
     inputs, _ = inputs_and_picture(generator, signature, 2)
     floats = dict(inputs)
     if "photo" in inputs:
-        inputs["photo"] = to_uint8(torch.from_numpy(inputs["photo"]))
-        floats["photo"] = from_uint8(inputs["photo"]).numpy()
+        inputs["photo"] = to_images(torch.from_numpy(inputs["photo"]))
+        floats["photo"] = to_tensor(inputs["photo"]).numpy()
     graph = to_half(graph) if half else graph
     pixels = with_pixels(graph)
     check_onnx(pixels)
     pictures = run(pixels, inputs)
     assert pictures.dtype == np.uint8
-    expected = to_uint8(torch.from_numpy(run(graph, floats)))
+    expected = to_images(torch.from_numpy(run(graph, floats)))
     assert np.abs(pictures.astype(int) - expected).max() <= 1  # a value on the boundary may fall to either side
     assert (pictures == expected).mean() > 0.999

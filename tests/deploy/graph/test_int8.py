@@ -9,9 +9,10 @@ import torch
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from torch import nn
 
+from limner.core.signature import Port, Signature
 from limner.deploy.graph.export import check_onnx, export_onnx
 from limner.deploy.graph.int8 import clip_joined, split_doublings
-from limner.deploy.signature import Port, Signature
+from limner.deploy.inputs import random_inputs
 
 GetCase = Callable[[str], tuple[nn.Module, Signature, ModelProto]]
 
@@ -22,7 +23,7 @@ def kinds(model: ModelProto) -> Counter[str]:
 
 def assert_same_function(ours: ModelProto, reference: ModelProto, signature: Signature, atol: float = 2e-6) -> None:
     check_onnx(ours)
-    inputs = {name: value.numpy() for name, value in signature.random_inputs(3, seed=2).items()}
+    inputs = {name: value.numpy() for name, value in random_inputs(signature, 3, seed=2).items()}
     picture, expected = (
         onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, inputs)[0]
         for model in (ours, reference)

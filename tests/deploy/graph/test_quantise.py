@@ -9,11 +9,13 @@ import pytest
 from onnx import ModelProto, numpy_helper
 from torch import nn
 
+from limner.core.signature import Signature
+from limner.deploy.batch_profile import BatchProfile
 from limner.deploy.graph.export import check_onnx
 from limner.deploy.graph.quantise import CONVOLUTIONS, quantise
+from limner.deploy.inputs import random_inputs
 from limner.deploy.parity import TOLERANCES, difference
 from limner.deploy.runtimes.openvino.runner import OpenVinoRuntime
-from limner.deploy.signature import BatchProfile, Signature
 
 GetCase = Callable[[str], tuple[nn.Module, Signature, ModelProto]]
 
@@ -21,7 +23,7 @@ GetCase = Callable[[str], tuple[nn.Module, Signature, ModelProto]]
 @pytest.fixture(scope="module", params=["instance", "batch", "styled", "paper", "modern"])
 def quantised(case: GetCase, request: pytest.FixtureRequest) -> tuple[nn.Module, Signature, ModelProto]:
     generator, signature, graph = case(request.param)
-    inputs = {name: value.numpy() for name, value in signature.random_inputs(8, seed=3).items()}
+    inputs = {name: value.numpy() for name, value in random_inputs(signature, 8, seed=3).items()}
     return generator, signature, quantise(graph, [inputs])
 
 
@@ -49,7 +51,7 @@ def test_ranges_are_symmetric_and_weights_per_channel(quantised: tuple[nn.Module
 
 def test_one_graph_serves_both_runtimes(quantised: tuple[nn.Module, Signature, ModelProto], tmp_path: Path) -> None:
     generator, signature, graph = quantised
-    tensors = signature.random_inputs(4, seed=9)
+    tensors = random_inputs(signature, 4, seed=9)
     inputs: dict[str, npt.NDArray[Any]] = {name: value.numpy() for name, value in tensors.items()}
     expected = generator(*tensors.values()).numpy()
     data = graph.SerializeToString()

@@ -10,12 +10,14 @@ import torch
 from onnx import ModelProto
 from torch import nn
 
+from limner.core.signature import Signature
 from limner.core.util.errors import LimnerError, UserError
+from limner.deploy.batch_profile import BatchProfile
 from limner.deploy.build import BuildOptions, build
 from limner.deploy.graph.export import save_onnx, to_half, with_pixels
 from limner.deploy.graph.quantise import quantise
+from limner.deploy.inputs import random_inputs
 from limner.deploy.manifest import read_manifest
-from limner.deploy.signature import BatchProfile, Signature
 from limner.deploy.trt.builder import (
     TensorRTOptions,
     TensorRTTarget,
@@ -43,7 +45,7 @@ def test_rtx_builds_every_generator(case: GetCase, rtx: ModuleType, tmp_path: Pa
     if precision == "fp16":
         graph = to_half(graph)
     elif precision == "int8":
-        graph = quantise(graph, [{name: value.numpy() for name, value in signature.random_inputs(4, 0).items()}])
+        graph = quantise(graph, [{name: value.numpy() for name, value in random_inputs(signature, 4, 0).items()}])
     save_onnx(graph, tmp_path / "model.onnx")
     assert len(build_plan("tensorrt-rtx", tmp_path / "model.onnx", signature, TO_32, TensorRTOptions())) > 10_000
 
@@ -51,7 +53,7 @@ def test_rtx_builds_every_generator(case: GetCase, rtx: ModuleType, tmp_path: Pa
 def test_rtx_builds_with_pixels_in_the_graph(case: GetCase, rtx: ModuleType, tmp_path: Path) -> None:
     _, signature, graph = case("styled")
     save_onnx(with_pixels(to_half(graph)), tmp_path / "model.onnx")
-    assert build_plan("tensorrt-rtx", tmp_path / "model.onnx", signature.pixels(), TO_32, TensorRTOptions())
+    assert build_plan("tensorrt-rtx", tmp_path / "model.onnx", signature.as_uint8(), TO_32, TensorRTOptions())
 
 
 @pytest.mark.parametrize(

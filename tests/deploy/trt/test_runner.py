@@ -11,11 +11,12 @@ import numpy.typing as npt
 import pytest
 import torch
 
+from limner.core.signature import Port, Signature
 from limner.core.util.errors import LimnerError, UserError
+from limner.deploy.batch_profile import BatchProfile
 from limner.deploy.build import BuildOptions, build
 from limner.deploy.engine import open_engine
 from limner.deploy.manifest import Manifest, read_manifest
-from limner.deploy.signature import BatchProfile, Port, Signature
 from limner.deploy.trt import runner
 from limner.deploy.trt.builder import PLAN, TensorRTOptions, TensorRTTarget, settings
 from limner.deploy.trt.runner import LANES, Plan, TensorRTRuntime, open_runtime

@@ -12,11 +12,13 @@ import torch
 from onnx import ModelProto
 from torch import nn
 
+from limner.core.signature import Signature
 from limner.core.util.errors import LimnerError, UserError
+from limner.deploy.batch_profile import BatchProfile
 from limner.deploy.build import BuildOptions, build
 from limner.deploy.graph.export import to_half
+from limner.deploy.inputs import random_inputs
 from limner.deploy.manifest import read_manifest
-from limner.deploy.signature import BatchProfile, Signature
 from limner.deploy.trt import runner, torch_trt
 from limner.deploy.trt.builder import TensorRTOptions, settings
 from limner.deploy.trt.torch_trt import (
@@ -37,7 +39,7 @@ def test_half_module_is_the_twin_of_the_half_graph(case: GetCase, name: str) -> 
     half = half_module(generator)
     assert {weight.dtype for key, weight in half.named_parameters() if ".norm." not in key} == {torch.float16}
     assert next(generator.parameters()).dtype == torch.float32
-    inputs = signature.random_inputs(2, seed=5)
+    inputs = random_inputs(signature, 2, seed=5)
     drawn = FloatPorts(half)(*inputs.values()).numpy()
     assert drawn.dtype == np.float32
     session = onnxruntime.InferenceSession(to_half(graph).SerializeToString(), providers=["CPUExecutionProvider"])
@@ -48,7 +50,7 @@ def test_half_module_is_the_twin_of_the_half_graph(case: GetCase, name: str) -> 
 
 def test_a_float_module_may_stand_behind_the_ports_too(case: GetCase) -> None:
     generator, signature, _ = case("styled")
-    inputs = signature.random_inputs(2, seed=5).values()
+    inputs = random_inputs(signature, 2, seed=5).values()
     torch.testing.assert_close(FloatPorts(generator)(*inputs), generator(*inputs))
 
 
@@ -59,7 +61,7 @@ def test_the_exported_program_takes_every_batch(case: GetCase, batch: tuple[int,
     program, examples, _ = export_program(FloatPorts(generator), signature, BatchProfile(*batch))
     assert batch[0] <= len(examples[0]) <= batch[2]
     for size in (batch[0], batch[2]):
-        inputs = signature.random_inputs(size, seed=1).values()
+        inputs = random_inputs(signature, size, seed=1).values()
         torch.testing.assert_close(program.module()(*inputs), generator(*inputs))
 
 

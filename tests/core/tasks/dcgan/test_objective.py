@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from limner.core.batch import Batch
 from limner.core.config import (
     DCGANDiscriminatorConfig,
     DCGANGeneratorConfig,
@@ -15,7 +16,6 @@ from limner.core.config import (
     OptimizerConfig,
     PortraitLoss,
 )
-from limner.core.images import Batch
 from limner.core.losses import discriminator_loss, relativistic_loss
 from limner.core.networks.init import init_weights
 from limner.core.networks.residual import ModernDiscriminator, ModernGenerator

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from limner.core.batch import Batch
 from limner.core.config import DCGANConfig, DCGANDiscriminatorConfig, DCGANGeneratorConfig
-from limner.core.images import Batch
 from limner.core.networks.residual import ModernDiscriminator
 from limner.core.tasks.dcgan.validation import NoiseWatcher
 from limner.core.util.errors import LimnerError

@@ -8,11 +8,12 @@ import pytest
 from onnx import ModelProto
 from openvino import opset13
 
+from limner.deploy.batch_profile import BatchProfile
 from limner.deploy.graph.quantise import quantise
+from limner.deploy.inputs import random_inputs
 from limner.deploy.parity import difference
 from limner.deploy.runtimes.openvino.rewrite import LEVELS, use_unsigned
 from limner.deploy.runtimes.openvino.runner import OpenVinoRuntime
-from limner.deploy.signature import BatchProfile
 from tests.deploy.conftest import Case, run_openvino
 
 
@@ -39,8 +40,8 @@ def test_a_tanh_is_replaced_by_the_same_function(tmp_path: Path, element: Any) -
 def test_unsigned_ranges_lose_less(case: Callable[[str], Case], name: str) -> None:
     """Twins: twice as many numbers for what lies behind a Relu bring the picture nearer to that of fp32."""
     generator, signature, graph = case(name)
-    calibration = {port: values.numpy() for port, values in signature.random_inputs(8, seed=3).items()}
-    given = signature.random_inputs(4, seed=9)
+    calibration = {port: values.numpy() for port, values in random_inputs(signature, 8, seed=3).items()}
+    given = random_inputs(signature, 4, seed=9)
     inputs = {port: values.numpy() for port, values in given.items()}
     signed, unsigned = (read(quantise(graph, [calibration])) for _ in range(2))
     tensors = use_unsigned(unsigned)
