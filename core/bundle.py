@@ -6,7 +6,6 @@ Its bytes depend on the weights and the architecture only, so that equal weights
 import dataclasses
 import hashlib
 import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from limner.core.networks.residual import ModernGenerator
 from limner.core.networks.unet import UNet
 from limner.core.signature import Port, Signature
 from limner.core.util.errors import UserError
+from limner.core.util.files import atomic_directory
 
 FORMAT = 1
 GENERATOR_CONFIGS: dict[str, type[UNetConfig] | type[DCGANGeneratorConfig]] = {
@@ -44,23 +44,14 @@ class BundleConfig:
 
 
 def save_bundle(directory: Path, generator: nn.Module, config: BundleConfig) -> None:
-    """Write the bundle aside and put it in place of an older one; a reader never sees a half-written file set."""
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    aside = directory.with_name(f".{directory.name}.new")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir()
+    """Write the bundle; it replaces an older one whole."""
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in generator.state_dict().items()}
-    # Not save_file: it makes a file that others may not read, and hides a full disk behind an error of its own.
-    (aside / WEIGHTS).write_bytes(safetensors.torch.save(weights))
     text = json.dumps({"format": FORMAT, **dataclasses.asdict(config)}, indent=2, sort_keys=True)
-    (aside / CONFIG).write_text(text + "\n", encoding="utf-8")
-    (aside / CARD).write_text(_model_card(config, weights), encoding="utf-8")
-    old = directory.with_name(f".{directory.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if directory.exists():
-        directory.rename(old)
-    aside.rename(directory)
-    shutil.rmtree(old, ignore_errors=True)
+    with atomic_directory(directory) as tmp_path:
+        # Not save_file: it makes a file that others may not read, and hides a full disk behind an error of its own.
+        (tmp_path / WEIGHTS).write_bytes(safetensors.torch.save(weights))
+        (tmp_path / CONFIG).write_text(text + "\n", encoding="utf-8")
+        (tmp_path / CARD).write_text(_model_card(config, weights), encoding="utf-8")
 
 
 def load_bundle_config(directory: Path | str) -> BundleConfig:

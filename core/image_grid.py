@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from limner.core.images import Uint8Image
-from limner.core.util.files import replacing
+from limner.core.util.files import atomic_write
 
 CELL_SIDES = (128, 256)
 """Longest side in pixels: smaller pictures are enlarged by a whole factor, larger ones are shrunk."""
@@ -71,7 +71,7 @@ def tiles(images: Sequence[Uint8Image]) -> Uint8Image:
 def save_png(path: Path, image: Uint8Image) -> None:
     """Write (H, W, 3) uint8 RGB as PNG, aside first, so that an older file is replaced whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as aside:
+    with atomic_write(path) as aside:
         Image.fromarray(image).save(aside, format="PNG")
 
 

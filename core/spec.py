@@ -8,7 +8,7 @@ from typing import Any
 from limner.core.config import LaunchConfig, TrainConfig, flatten, to_dict
 from limner.core.training.checkpoint import list_checkpoints
 from limner.core.util.errors import UserError
-from limner.core.util.files import replacing
+from limner.core.util.files import atomic_write
 
 CONFIG = "config.json"
 
@@ -53,7 +53,7 @@ def claim_run(spec: RunSpec) -> bool:
     if resuming and spec.launch.resume == "never":
         raise UserError(f"{spec.run}: has checkpoints and --resume is never: give another --run, or --resume auto")
     spec.run.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as aside:
+    with atomic_write(path) as aside:
         aside.write_text(json.dumps(spec.to_json(), indent=2) + "\n", encoding="utf-8")
     return resuming
 

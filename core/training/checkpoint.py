@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from limner.core.util.errors import LimnerError
-from limner.core.util.files import sha256
+from limner.core.util.files import atomic_directory, sha256, sync_directory
 
 STATE, MANIFEST = "state.pt", "manifest.json"
 FORMAT = 1
@@ -37,40 +37,38 @@ def save_checkpoint(root: Path, state: dict[str, Any], seen_images: int, score: 
     Checkpoints of more images are dropped too: the run fell back behind them. Nothing older is touched before the new
     one is complete. OSError (a full disk) leaves the older ones as they were.
     """
-    root.mkdir(parents=True, exist_ok=True)
     final = root / f"{seen_images:010d}"
-    aside = root / f".{final.name}.new"
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir()
     try:
-        with (aside / STATE).open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        manifest = {
-            "format": FORMAT,
-            "seen_images": seen_images,
-            "score": score,
-            "files": {STATE: {"bytes": (aside / STATE).stat().st_size, "sha256": sha256(aside / STATE)}},
-        }
-        with (aside / MANIFEST).open("w", encoding="utf-8") as text:
-            json.dump(manifest, text, indent=2)
-            text.flush()
-            os.fsync(text.fileno())
-    except BaseException as error:
-        shutil.rmtree(aside, ignore_errors=True)
-        if isinstance(error, RuntimeError) and isinstance(error.__context__, OSError):
+        with atomic_directory(final) as tmp_path:  # the same images again, after a rollback, replace the older ones
+            _write(tmp_path, state, seen_images, score)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):
             raise error.__context__ from None  # torch's archive writer hides why it could not write
         raise
-    if final.exists():  # the same images again, after a rollback
-        shutil.rmtree(final)
-    aside.rename(final)
-    _sync_directory(root)
+    sync_directory(root)
     for path in root.glob("[0-9]*"):
         if path.name > final.name:
             _remove(path)
     _prune(root, keep)
     return final
+
+
+def _write(directory: Path, state: dict[str, Any], seen_images: int, score: float | None) -> None:
+    """The files of a checkpoint, synced; the manifest, which commits it, comes last."""
+    with (directory / STATE).open("wb") as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())
+    manifest = {
+        "format": FORMAT,
+        "seen_images": seen_images,
+        "score": score,
+        "files": {STATE: {"bytes": (directory / STATE).stat().st_size, "sha256": sha256(directory / STATE)}},
+    }
+    with (directory / MANIFEST).open("w", encoding="utf-8") as text:
+        json.dump(manifest, text, indent=2)
+        text.flush()
+        os.fsync(text.fileno())
 
 
 def list_checkpoints(root: Path) -> list[Checkpoint]:
@@ -139,12 +137,3 @@ def _remove(directory: Path) -> None:
     """The manifest goes first: what is left by a crash in between is no checkpoint any more."""
     (directory / MANIFEST).unlink(missing_ok=True)
     shutil.rmtree(directory)
-
-
-def _sync_directory(path: Path) -> None:
-    if os.name == "posix":  # Windows cannot open a directory; its rename is durable enough
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

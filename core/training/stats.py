@@ -14,7 +14,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from limner.core.config import flatten
 from limner.core.images import Uint8Image
-from limner.core.util.files import replacing
+from limner.core.util.files import atomic_write
 
 
 class Accumulator:
@@ -93,5 +93,5 @@ def forget_metrics_after(path: Path, seen_images: int) -> None:
                 kept.append(line)
         except ValueError:
             continue
-    with replacing(path) as aside:
+    with atomic_write(path) as aside:
         aside.write_text("".join(line + "\n" for line in kept), encoding="utf-8")

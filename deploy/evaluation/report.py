@@ -15,7 +15,7 @@ from rich.table import Table as RichTable
 from limner.core.image_grid import save_png
 from limner.core.images import Uint8Image
 from limner.core.util.errors import UserError
-from limner.core.util.files import replacing
+from limner.core.util.files import atomic_write
 
 METRICS, MARKDOWN, HTML, SHEET = "metrics.json", "report.md", "report.html", "sheet.png"
 STYLE = """
@@ -69,12 +69,12 @@ def write_report(out: Path, report: Report) -> None:
     """Write the four files into `out`, each whole or not at all; metrics.json, which marks an evaluation, first."""
     out.mkdir(parents=True, exist_ok=True)
     metrics = json.dumps(_finite(report.metrics), indent=2, ensure_ascii=False, allow_nan=False)
-    with replacing(out / METRICS) as aside:
+    with atomic_write(out / METRICS) as aside:
         aside.write_text(metrics + "\n", encoding="utf-8")
     save_png(out / SHEET, report.sheet)
-    with replacing(out / MARKDOWN) as aside:
+    with atomic_write(out / MARKDOWN) as aside:
         aside.write_text(to_markdown(report), encoding="utf-8")
-    with replacing(out / HTML) as aside:
+    with atomic_write(out / HTML) as aside:
         aside.write_text(to_html(report, (out / SHEET).read_bytes()), encoding="utf-8")
 
 

@@ -20,7 +20,7 @@ import torch
 
 from limner.core.signature import Signature
 from limner.core.util.errors import LimnerError, UserError
-from limner.core.util.files import replacing
+from limner.core.util.files import atomic_write
 from limner.deploy.batch_profile import BatchProfile
 from limner.deploy.manifest import Backend, Precision
 from limner.deploy.target import GRAPH, Work
@@ -130,7 +130,7 @@ def build_plan(kind: Kind, graph: Path, signature: Signature, batch: BatchProfil
     if plan is None:
         raise LimnerError(f"{kind} {trt.__version__} built nothing from {graph}: its own messages are above")
     if cache is not None and options.timing_cache is not None:
-        with replacing(options.timing_cache) as aside:
+        with atomic_write(options.timing_cache) as aside:
             aside.write_bytes(bytes(cache.serialize()))
     return bytes(plan)
 

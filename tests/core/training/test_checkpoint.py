@@ -1,5 +1,6 @@
 import json
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -83,8 +84,9 @@ def test_a_full_disk_leaves_the_older_checkpoint_and_no_rubbish(
 
 def test_what_a_crash_left_aside_is_ignored_and_swept_up(tmp_path: Path) -> None:
     save(tmp_path, 1)
-    (tmp_path / ".0000000002.new").mkdir()
-    (tmp_path / ".0000000002.new" / STATE).write_bytes(b"half")
+    partial = tmp_path / f".0000000002.{socket.gethostname()}-{os.getpid()}.partial"
+    partial.mkdir()
+    (partial / STATE).write_bytes(b"half")
     assert seen(tmp_path) == [1]
     save(tmp_path, 2)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0000000001", "0000000002"]
