@@ -24,7 +24,10 @@ import torch
 from limner.benchmarks.environment import ROOT, describe
 from limner.benchmarks.harness import MIB, Candidate, Effort, Timing, fix_threads, measure
 from limner.benchmarks.results import Options, Row, save
-from limner.core.config import AugmentConfig, PatchGANConfig, Pix2PixConfig, UNetConfig, require
+from limner.core.config import AugmentConfig, require
+from limner.core.networks.config import PatchGANConfig, UNetConfig
+from limner.core.tasks import TASKS
+from limner.core.tasks.pix2pix.config import Pix2PixConfig
 from limner.core.training.checkpoint import save_checkpoint
 from limner.core.util.cli import parse
 from limner.core.util.errors import LimnerError, run_command
@@ -32,8 +35,7 @@ from limner.data_pipeline.importers.prepare import PrepareOptions
 from limner.data_pipeline.importers.synthetic import import_synthetic
 from limner.data_pipeline.index import load_dataset
 from limner.distributed.context import WorkerContext
-from limner.distributed.tasks import build_task
-from limner.distributed.worker import build_state
+from limner.distributed.worker import build_model, build_state, resolve
 
 Launcher = Literal["local", "torchrun", "ray"]
 Part = Literal["weak", "strong", "checkpoint", "recovery"]
@@ -193,9 +195,10 @@ def reports(run: Path) -> list[dict[str, float]]:
 
 def measure_checkpoint(command: Command, row: Row, data: Path, device: torch.device) -> Row:
     """One save of the whole training state to the local disk, synced."""
-    config = configure(command)
     context = WorkerContext(0, 1, device, 1, threading.Event(), lambda progress: None)
-    state = build_state(config, build_task(config, load_dataset(data), device), context)
+    task = TASKS["pix2pix"]
+    config, dataset = resolve(task, configure(command), load_dataset(data))
+    state = build_state(config, build_model(task, config, dataset, device), context)
     written = state.state_dict([state.rng_state()])
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
@@ -211,7 +214,7 @@ def configure(command: Command) -> Pix2PixConfig:
     return Pix2PixConfig(
         image_size=command.image_size,
         precision="fp32",
-        generator=UNetConfig(width=command.width),
+        generator=UNetConfig(width=command.width, styles=0),
         discriminator=PatchGANConfig(width=command.width),
     )
 

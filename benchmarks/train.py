@@ -15,7 +15,10 @@ from limner.benchmarks.plain import PlainStep
 from limner.benchmarks.results import Options, Row, save
 from limner.benchmarks.roofline import Limits, Work, count_work, measure_limits
 from limner.core.batch import Batch
-from limner.core.config import AugmentConfig, LoaderKind, PatchGANConfig, Pix2PixConfig, Precision, UNetConfig
+from limner.core.config import AugmentConfig, LoaderKind, Precision
+from limner.core.networks.config import PatchGANConfig, UNetConfig
+from limner.core.tasks import TASKS
+from limner.core.tasks.pix2pix.config import Pix2PixConfig
 from limner.core.training.precision import has_fast_bf16
 from limner.core.util.cli import parse
 from limner.core.util.errors import UserError, run_command
@@ -24,8 +27,7 @@ from limner.data_pipeline.importers.synthetic import import_synthetic
 from limner.data_pipeline.index import Dataset, load_dataset
 from limner.data_pipeline.loading import LoaderSpec, open_loader
 from limner.distributed.context import WorkerContext
-from limner.distributed.tasks import build_task
-from limner.distributed.worker import build_state
+from limner.distributed.worker import build_model, build_state, resolve
 
 BASELINE = "plain"
 LOOP_STEPS = 4
@@ -99,7 +101,7 @@ def configure(command: Command, batch: int, precision: Precision, compiled: bool
         batch_size=batch,
         precision=precision,
         compile=compiled,
-        generator=UNetConfig(width=command.width),
+        generator=UNetConfig(width=command.width, styles=0),
         discriminator=PatchGANConfig(width=command.width),
     )
 
@@ -116,7 +118,9 @@ def drawn_dataset(image_size: int, count: int) -> Iterator[Dataset]:
 def make_step(config: Pix2PixConfig, dataset: Dataset, device: torch.device, threads: int) -> Step:
     """A step as a worker builds and takes it."""
     context = WorkerContext(0, 1, device, threads, threading.Event(), lambda progress: None)
-    state = build_state(config, build_task(config, dataset, device), context)
+    task = TASKS["pix2pix"]
+    resolved, dataset = resolve(task, config, dataset)
+    state = build_state(resolved, build_model(task, resolved, dataset, device), context)
 
     def step(batch: Batch) -> object:
         state.seen_images += len(batch)

@@ -14,19 +14,18 @@ import safetensors
 import safetensors.torch
 from torch import Tensor, nn
 
-from limner.core.config import DCGANGeneratorConfig, Fit, UNetConfig
-from limner.core.networks.dcgan import DCGANGenerator
-from limner.core.networks.residual import ModernGenerator
-from limner.core.networks.unet import UNet
-from limner.core.signature import Port, Signature
+from limner.core.config import Fit
+from limner.core.networks.config import GeneratorConfig
+from limner.core.networks.generator import Generator
+from limner.core.networks.generators import GENERATORS, build_generator
+from limner.core.signature import Signature
 from limner.core.util.errors import UserError
 from limner.core.util.files import atomic_directory
 
-FORMAT = 1
-GENERATOR_CONFIGS: dict[str, type[UNetConfig] | type[DCGANGeneratorConfig]] = {
-    "pix2pix": UNetConfig,
-    "dcgan": DCGANGeneratorConfig,
-}
+FORMAT = 2
+"""Format 1 named no kind of generator; it is read too."""
+OLD_KINDS = {"paper": "dcgan", "modern": "residual"}
+"""Of format 1, by the architecture of generators from noise."""
 WEIGHTS, CONFIG, CARD = "generator.safetensors", "config.json", "README.md"
 
 
@@ -37,16 +36,27 @@ class BundleConfig:
     task: str
     image_size: int
     fit: Fit
-    """How a picture of another shape becomes a square input; what the training data was prepared with."""
+    """How an image of another shape becomes a square input; what the training data was prepared with."""
     styles: tuple[str, ...]
     """Names of the styles that the generator was conditioned on, by number; empty if it was not."""
-    generator: UNetConfig | DCGANGeneratorConfig
+    generator: GeneratorConfig
+
+    @property
+    def signature(self) -> Signature:
+        """The ports of the generator."""
+        return self.generator.signature(self.image_size)
+
+    def build(self) -> Generator:
+        """Build the generator; its weights are arbitrary until some are loaded."""
+        return build_generator(self.generator, self.image_size)
 
 
 def save_bundle(directory: Path, generator: nn.Module, config: BundleConfig) -> None:
     """Write the bundle; it replaces an older one whole."""
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in generator.state_dict().items()}
-    text = json.dumps({"format": FORMAT, **dataclasses.asdict(config)}, indent=2, sort_keys=True)
+    values = {"format": FORMAT, **dataclasses.asdict(config)}
+    values["generator"]["kind"] = config.generator.kind
+    text = json.dumps(values, indent=2, sort_keys=True)
     with atomic_directory(directory) as tmp_path:
         # Not save_file: it makes a file that others may not read, and hides a full disk behind an error of its own.
         (tmp_path / WEIGHTS).write_bytes(safetensors.torch.save(weights))
@@ -64,23 +74,23 @@ def load_bundle_config(directory: Path | str) -> BundleConfig:
     try:
         values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         found = values.pop("format", None)
-        if found != FORMAT:
+        if found not in (1, FORMAT):
             raise UserError(
-                f"{path}: bundle format {found}, this version reads format {FORMAT}: export the model again"
+                f"{path}: bundle format {found}, this version reads formats 1 and {FORMAT}: export the model again"
             )
-        generator = GENERATOR_CONFIGS[values["task"]](**values.pop("generator"))
+        generator = _generator_from(values.pop("generator"))
         return BundleConfig(generator=generator, styles=tuple(values.pop("styles")), **values)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(f"{path}: damaged bundle config ({error}): export the model again") from error
 
 
-def load_generator(directory: Path | str) -> nn.Module:
+def load_generator(directory: Path | str) -> Generator:
     """The generator of a bundle: fp32, on the CPU, in eval mode, without gradients; NCHW float in [-1, 1].
 
     The architecture comes from config.json alone; weights must match it exactly.
     """
     config = load_bundle_config(directory)
-    generator = build_generator(config)
+    generator = config.build()
     path = Path(directory) / WEIGHTS
     try:
         generator.load_state_dict(safetensors.torch.load_file(path), strict=True)
@@ -90,52 +100,50 @@ def load_generator(directory: Path | str) -> nn.Module:
     return generator.eval().requires_grad_(False)
 
 
-def build_generator(config: BundleConfig) -> nn.Module:
-    """The generator that a bundle's config describes; its weights are arbitrary until some are loaded."""
-    generator = config.generator
-    if isinstance(generator, UNetConfig):
-        return UNet(generator)
-    build = ModernGenerator if generator.architecture == "modern" else DCGANGenerator
-    return build(generator, config.image_size)
+def _generator_from(values: dict[str, Any]) -> GeneratorConfig:
+    """The generator's config from its JSON; format 1 is recognised by having no kind."""
+    kind = values.pop("kind", None) or OLD_KINDS.get(values.get("architecture", ""), "unet")
+    config = GENERATORS[kind].config
+    if "kind" in {field.name for field in dataclasses.fields(config)}:
+        values["kind"] = kind
+    generator: GeneratorConfig = config(**values)
+    if generator.kind != kind:
+        raise ValueError(f"generator kind {kind} with the fields of {generator.kind}")
+    return generator
 
 
 def bundle_signature(config: BundleConfig) -> Signature:
-    """The float signature of a bundle's generator."""
-    generator, side = config.generator, config.image_size
-    if isinstance(generator, UNetConfig):
-        inputs = [Port("photo", (generator.in_channels, side, side), "float32")]
-    else:
-        inputs = [Port("latent", (generator.latent,), "float32")]
-    if generator.styles:
-        inputs.append(Port("style", (), "int64"))
-    return Signature(tuple(inputs), Port("image", (generator.out_channels, side, side), "float32"), generator.styles)
+    """The ports of a bundle's generator."""
+    return config.signature
 
 
 def _model_card(config: BundleConfig, weights: dict[str, Tensor]) -> str:
     millions = sum(tensor.numel() for name, tensor in weights.items() if "num_batches" not in name) / 1e6
     size = config.image_size
+    source = config.signature.inputs[0]
     styles = f" Styles, by number: {', '.join(config.styles)}." if config.styles else ""
-    if isinstance(config.generator, UNetConfig):
-        ports = f"""In: an RGB portrait photo, (N, 3, {size}, {size}) float in [-1, 1], brought to a
-square by `{config.fit}`. Out: its pencil sketch in the same format.{styles}"""
-        command = "python scripts/translate.py --model THIS_DIRECTORY photo.jpg --out out/"
-        limits = """Trained on portraits: other subjects give poor sketches, and faces unlike those of the training
-data are drawn less well. Mind"""
+    if source.name == "photo":
+        ports = f"""In: an RGB portrait photo, (N, 3, {size}, {size}) float in [-1, 1], made square by
+`{config.fit}`. Out: its pencil sketch in the same format.{styles}"""
+        command = "limner translate photo.jpg --model THIS_DIRECTORY --out out/"
+        limits = """Trained on portraits: other subjects give poor sketches, and faces unlike those of the training data
+come out less well."""
     else:
-        ports = f"""In: latents, (N, {config.generator.latent}) float drawn from N(0, 1). Out: RGB
-portraits of nobody, (N, 3, {size}, {size}) float in [-1, 1].{styles}"""
-        command = "python scripts/sample.py --model THIS_DIRECTORY --count 64 --out out/"
-        limits = """What the training data lacks is not drawn, and a portrait may come near to one of
-the data (`--data` shows the nearest). Mind"""
+        ports = f"""In: latents, (N, {source.shape[0]}) float from N(0, 1). Out: RGB portraits of nobody,
+(N, 3, {size}, {size}) float in [-1, 1].{styles}"""
+        command = "limner sample --model THIS_DIRECTORY --count 64 --out out/"
+        limits = """It cannot generate what the training data lacks, and a portrait may come close to one of the data
+(`--data` shows the nearest)."""
     return f"""# Limner {config.task} generator
 
 {millions:.2f} M values in fp32. {ports}
 
-    from limner.core.bundle import load_generator
-    generator = load_generator("this directory")
+    import limner
+    model = limner.load("THIS_DIRECTORY")
 
-or `{command}`. Architecture: config.json; weights:
-generator.safetensors. {limits} the licence of the data it was trained on before you pass it on.
+or `{command}`. Architecture: config.json; weights: generator.safetensors.
+
+{limits} Mind the licence of the data it was trained on before you pass it on.
 """
 
 

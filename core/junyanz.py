@@ -19,8 +19,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from limner.core.config import UNetConfig
-from limner.core.networks.unet import STATISTICS, UNet, inference_config
+from limner.core.networks.config import UNetConfig
+from limner.core.networks.generators import STATISTICS
+from limner.core.networks.unet import UNet
 from limner.core.util.errors import UserError
 
 ForeignNorm = Literal["batch", "instance"]
@@ -66,7 +67,7 @@ def load_junyanz(checkpoint: Path, norm: ForeignNorm) -> UNet:
     stages = list(_stages(depth))
     _check_keys(checkpoint, weights, stages, norm)
 
-    config = inference_config(UNetConfig(width=len(weights[FIRST]), depth=depth, norm=norm))
+    config = UNetConfig(width=len(weights[FIRST]), depth=depth, norm=norm, styles=0).inference()
     with torch.device("meta"):
         generator = UNet(config)
     renamed = {ours: theirs for stage in stages for ours, theirs in _pairs(stage)}

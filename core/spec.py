@@ -15,7 +15,7 @@ CONFIG = "config.json"
 
 @dataclass(frozen=True)
 class RunSpec:
-    """Resolved once by the script; workers read nothing else. Paths are absolute: workers run elsewhere."""
+    """Resolved once by the command; workers read nothing else. Paths are absolute: workers run elsewhere."""
 
     task: str
     preset: str
@@ -24,7 +24,7 @@ class RunSpec:
     run: Path
     data: Path
     data_hash: str
-    """Content hash of the dataset, which names it wherever it lies."""
+    """Content hash of the dataset, which identifies it under any path."""
 
     def to_json(self) -> dict[str, Any]:
         """The content of config.json."""
@@ -37,10 +37,10 @@ class RunSpec:
         }
 
 
-def claim_run(spec: RunSpec) -> bool:
-    """Take the run directory for `spec`: write config.json, or check that the one there allows to go on.
+def prepare_run_dir(spec: RunSpec) -> bool:
+    """Write config.json into the run directory, or check that the one there allows to resume.
 
-    Returns whether there is a checkpoint to go on from. UserError, with nothing written, if the directory belongs to
+    Returns whether there is a checkpoint to resume from. UserError, with nothing written, if the directory belongs to
     another config, is something else, or has a checkpoint under `--resume never`.
     """
     path = spec.run / CONFIG
@@ -48,27 +48,28 @@ def claim_run(spec: RunSpec) -> bool:
         raise UserError(f"{spec.run}: exists and is no run directory (no {CONFIG}): give another --run")
     started = any((spec.run / "checkpoints").glob("[0-9]*"))  # before that a wrong value may still be corrected
     if started:
-        check_same(spec, path.read_text(encoding="utf-8"), path)
+        check_resumable(spec, path.read_text(encoding="utf-8"), path)
     resuming = bool(list_checkpoints(spec.run / "checkpoints"))
     if resuming and spec.launch.resume == "never":
         raise UserError(f"{spec.run}: has checkpoints and --resume is never: give another --run, or --resume auto")
     spec.run.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as aside:
-        aside.write_text(json.dumps(spec.to_json(), indent=2) + "\n", encoding="utf-8")
+    with atomic_write(path) as tmp_path:
+        tmp_path.write_text(json.dumps(spec.to_json(), indent=2) + "\n", encoding="utf-8")
     return resuming
 
 
-def check_same(spec: RunSpec, stored: str, place: object) -> None:
-    """UserError naming the first field of a stored config.json, the text of `place`, that differs and may not.
+def check_resumable(spec: RunSpec, stored: str, source: object) -> None:
+    """UserError naming the first field of a stored config.json, the text of `source`, that differs and may not.
 
-    `launch` and the data's place may.
+    `launch` and the data's path may. A field that the run's version did not have yet counts as having its default.
     """
     try:
         before = json.loads(stored)
         old, new = flatten(before["config"]), flatten(to_dict(spec.config))
         old |= {"task": before["task"], "the dataset's content": before["data_hash"]}
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{place}: damaged ({error}): give another --run") from error
+        raise UserError(f"{source}: damaged ({error}): give another --run") from error
+    old = flatten(to_dict(type(spec.config)())) | old
     new |= {"task": spec.task, "the dataset's content": spec.data_hash}
     free = {"data"} if spec.config.optimizer.lr_decay_epochs else {"data", "epochs"}
     for name in sorted(old.keys() | new.keys()):
@@ -76,6 +77,6 @@ def check_same(spec: RunSpec, stored: str, place: object) -> None:
             continue
         why = "the learning rate's decay depends on it; " if name == "epochs" else ""
         raise UserError(
-            f"{place}: was started with {name} {old.get(name)!r}, not {new.get(name)!r}: {why}"
-            "use the same value to go on, or another --run to start anew"
+            f"{source}: was started with {name} {old.get(name)!r}, not {new.get(name)!r}: {why}"
+            "use the same value to resume, or another --run to start over"
         )

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from limner.core.batch import to_images
 from limner.core.bundle import BundleConfig
-from limner.core.config import DCGANGeneratorConfig
 from limner.core.images import Uint8Image
+from limner.core.networks.config import DCGANGeneratorConfig
 from limner.core.noise import Purpose, normal
 from limner.core.util.errors import UserError
 

@@ -1,4 +1,4 @@
-"""One worker among the others: its rank, its device, and the few things ranks say to each other."""
+"""One worker among the others: its rank, its device, and the control messages between ranks."""
 
 import logging
 import os
@@ -22,32 +22,32 @@ def worker_threads(launch: LaunchConfig, workers_here: int) -> int:
 
 
 class WorkerContext:
-    """What core/loop.py asks of its surroundings, over torch.distributed where there are several workers.
+    """The Context of core/training/loop.py, over torch.distributed if there are several workers.
 
-    Words between ranks go over gloo and the CPU, also beside NCCL: they are few, small, and must not wait for a GPU.
+    Control messages go over gloo and the CPU, also next to NCCL: they are few, small, and must not wait for a GPU.
     """
 
     def __init__(
         self,
         rank: int,
-        world: int,
+        world_size: int,
         device: torch.device,
         threads: int,
         stop: threading.Event,
-        post: Callable[[Progress], None],
+        report_progress: Callable[[Progress], None],
     ) -> None:
-        """stop: set when somebody asks this process to stop; post: takes progress to whoever shows it (rank 0)."""
+        """stop: set when this process is asked to stop; report_progress: displays progress (rank 0)."""
         self.rank = rank
-        self.world = world
+        self.world_size = world_size
         self.device = device
         self.threads = threads
-        self.post = post
+        self.report_progress = report_progress
         self._stop = stop
-        self._group = dist.new_group(backend="gloo") if world > 1 else None
+        self._group = dist.new_group(backend="gloo") if world_size > 1 else None
 
     def stop_requested(self) -> bool:
         """Whether any rank was asked to stop; the same answer on every rank at the same step."""
-        if self.world == 1:
+        if self.world_size == 1:
             return self._stop.is_set()
         flag = torch.tensor(int(self._stop.is_set()))
         dist.all_reduce(flag, op=dist.ReduceOp.MAX, group=self._group)
@@ -55,7 +55,7 @@ class WorkerContext:
 
     def mean(self, values: Tensor) -> Tensor:
         """Mean of a vector over the ranks, on the CPU."""
-        return self._reduce(values, dist.ReduceOp.SUM) / self.world
+        return self._reduce(values, dist.ReduceOp.SUM) / self.world_size
 
     def minimum(self, value: Tensor) -> Tensor:
         """Smallest of a scalar over the ranks, on the CPU."""
@@ -63,27 +63,27 @@ class WorkerContext:
 
     def gather(self, value: Any) -> list[Any]:
         """`value` of every rank, by rank; on every rank."""
-        if self.world == 1:
+        if self.world_size == 1:
             return [value]
-        values: list[Any] = [None] * self.world
+        values: list[Any] = [None] * self.world_size
         dist.all_gather_object(values, value, group=self._group)
         return values
 
     def broadcast(self, value: Any) -> Any:
         """Rank 0's `value`, on every rank."""
-        if self.world == 1:
+        if self.world_size == 1:
             return value
         values = [value]
         dist.broadcast_object_list(values, src=0, group=self._group)
         return values[0]
 
-    def say(self, line: str) -> None:
-        """A line for the user, once for the whole job."""
+    def log_rank0(self, line: str) -> None:
+        """Log a line for the user, once for the whole job."""
         if self.rank == 0:
             log.info(line)
 
     def _reduce(self, values: Tensor, op: Any) -> Tensor:
         values = values.detach().cpu().clone()
-        if self.world > 1:
+        if self.world_size > 1:
             dist.all_reduce(values, op=op, group=self._group)
         return values

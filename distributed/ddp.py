@@ -1,4 +1,4 @@
-"""DistributedDataParallel for adversarial networks: one wrapper each, buffers left alone in the forward pass."""
+"""DistributedDataParallel for adversarial networks: one wrapper each, no exchange of buffers in the forward pass."""
 
 import inspect
 from typing import Any
@@ -10,12 +10,12 @@ from limner.distributed.context import WorkerContext
 
 
 def wrap(network: nn.Module, context: WorkerContext) -> nn.Module:
-    """`network` as it is called where gradients are exchanged; the network itself with one worker.
+    """Wrap `network` for the exchange of gradients; returns the network itself with one worker.
 
-    Rank 0's weights and buffers go to all ranks here. Later forward passes do not exchange buffers: in torch 2.11 that
-    writes in place between a discriminator's pass on real and on fake images and breaks their common backward.
+    Broadcasts rank 0's weights and buffers. Forward passes do not exchange buffers: in torch 2.11 that writes in place
+    between a discriminator's pass on real and on fake images and breaks their common backward.
     """
-    if context.world == 1:
+    if context.world_size == 1:
         return network
     parameters = inspect.signature(DistributedDataParallel.__init__).parameters
     # torch 2.13 renamed the switch and warns about the old name.

@@ -22,17 +22,17 @@ from limner.core.training.loop import Progress
 from limner.core.util.errors import LimnerError, UserError
 from limner.distributed.context import WorkerContext, worker_threads
 from limner.distributed.display import Display
-from limner.distributed.storage import claim
+from limner.distributed.storage import prepare_run
 from limner.distributed.worker import run_worker
 
 POLL_SECONDS = 0.3
-"""Time between two exchanges of the driver or a worker with the bridge."""
+"""Time between two polls of the driver, and two pushes of a worker."""
 CONNECT_SECONDS = 10.0
-"""In which a cluster must take a connection."""
+"""In which a cluster must accept a connection."""
 
 
-class Bridge:
-    """An actor between driver and workers: progress and lines go one way, the request to stop the other."""
+class ProgressActor:
+    """An actor between driver and workers: progress and log lines go one way, the request to stop the other."""
 
     def __init__(self) -> None:
         self._stop = False
@@ -44,77 +44,77 @@ class Bridge:
         """Ask the workers to save and end."""
         self._stop = True
 
-    def tell(self, progress: Progress | None, lines: list[str], outcome: bool | LimnerError | None) -> bool:
-        """A worker's news; returns whether to stop."""
+    def push(self, progress: Progress | None, lines: list[str], outcome: bool | LimnerError | None) -> bool:
+        """Take a worker's updates; returns whether to stop."""
         self._progress = progress or self._progress
         self._lines += lines
         if outcome is not None and not isinstance(self._outcome, LimnerError):
             self._outcome = outcome
         return self._stop
 
-    def hear(self) -> tuple[Progress | None, list[str], bool | LimnerError | None]:
-        """The driver's look at the news since its last."""
+    def poll(self) -> tuple[Progress | None, list[str], bool | LimnerError | None]:
+        """Return progress, the log lines since the last poll, and the outcome if there is one."""
         lines, self._lines = self._lines, []
         return self._progress, lines, self._outcome
 
 
-class Line(logging.Handler):
-    """A worker's end of the bridge: a thread that carries its news, so that training never waits for the network."""
+class ProgressHandler(logging.Handler):
+    """Pushes a worker's updates to the actor from a thread, so that training never waits for the network."""
 
-    def __init__(self, bridge: Any, stop: threading.Event) -> None:
+    def __init__(self, actor: Any, stop: threading.Event) -> None:
         super().__init__()
-        self._bridge = bridge
+        self._actor = actor
         self._stop = stop
         self._progress: Progress | None = None
         self._lines: list[str] = []
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._carry, daemon=True)
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def post(self, progress: Progress) -> None:
-        """Take progress for the next exchange."""
+    def report_progress(self, progress: Progress) -> None:
+        """Queue progress for the next push."""
         self._progress = progress
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take a log line for the next exchange."""
+        """Queue a log line for the next push."""
         self._lines.append(self.format(record))
 
-    def end(self, outcome: bool | LimnerError | None) -> None:
-        """Carry the rest and the outcome, and end."""
+    def finish(self, outcome: bool | LimnerError | None) -> None:
+        """Push the rest and the outcome, and end."""
         self._closing.set()
         self._thread.join()
-        self._exchange(outcome)
+        self._push(outcome)
 
-    def _carry(self) -> None:
+    def _run(self) -> None:
         while not self._closing.wait(POLL_SECONDS):
-            self._exchange(None)
+            self._push(None)
 
-    def _exchange(self, outcome: bool | LimnerError | None) -> None:
+    def _push(self, outcome: bool | LimnerError | None) -> None:
         lines, self._lines = self._lines, []
-        if ray.get(self._bridge.tell.remote(self._progress, lines, outcome)):
+        if ray.get(self._actor.push.remote(self._progress, lines, outcome)):
             self._stop.set()
 
 
 def launch(spec: RunSpec) -> bool:
     """Train with `--launcher ray`; False if a stop was requested and the state is saved.
 
-    fit() runs in a thread of its own: there it leaves the signals alone, which in the main thread it would take to
-    abort without saving. SIGTERM and Ctrl-C reach the workers over the bridge.
+    fit() runs in its own thread: in the main thread it would handle SIGTERM and Ctrl-C by aborting without a save. From
+    here they reach the workers through the actor.
     """
     _check_address(os.environ.get("RAY_ADDRESS", ""))
-    claim(spec)
+    prepare_run(spec)
     owned = not ray.is_initialized()
     if owned:
         ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
     try:
         scaling = _scaling(spec.launch)
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        bridge = ray.remote(num_cpus=0, scheduling_strategy=here)(Bridge).remote()
+        actor = ray.remote(num_cpus=0, scheduling_strategy=here)(ProgressActor).remote()
         # Ray's own storage stays empty: checkpoints are ours (core/checkpoint.py), the same under every launcher.
         with tempfile.TemporaryDirectory(prefix="limner-ray-") as scratch:
             trainer = TorchTrainer(
                 _train,
-                train_loop_config={"spec": spec, "bridge": bridge},
+                train_loop_config={"spec": spec, "actor": actor},
                 # NCCL refuses two ranks on one GPU; None lets Ray choose.
                 torch_config=TorchConfig(backend="gloo" if spec.launch.gpus_per_worker < 1.0 else None),
                 scaling_config=scaling,
@@ -124,7 +124,7 @@ def launch(spec: RunSpec) -> bool:
                     failure_config=FailureConfig(max_failures=spec.launch.retries),
                 ),
             )
-            return _follow(trainer, bridge)
+            return _follow(trainer, actor)
     finally:
         if owned:
             ray.shutdown()
@@ -150,7 +150,7 @@ def _check_address(address: str) -> None:
         ) from error
 
 
-def _follow(trainer: TorchTrainer, bridge: Any) -> bool:
+def _follow(trainer: TorchTrainer, actor: Any) -> bool:
     failures: list[BaseException] = []
 
     def fit() -> None:
@@ -160,7 +160,7 @@ def _follow(trainer: TorchTrainer, bridge: Any) -> bool:
             failures.append(error)
 
     def request_stop(number: int, _frame: Any) -> None:
-        bridge.request_stop.remote()
+        actor.request_stop.remote()
 
     fitting = threading.Thread(target=fit, daemon=True)
     previous = {number: signal.signal(number, request_stop) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -170,8 +170,8 @@ def _follow(trainer: TorchTrainer, bridge: Any) -> bool:
             running, outcome, shown = True, None, None
             while running and not isinstance(outcome, LimnerError):
                 fitting.join(POLL_SECONDS)
-                running = fitting.is_alive()  # looked at before the news, so that the last of it is heard
-                progress, lines, outcome = ray.get(bridge.hear.remote())
+                running = fitting.is_alive()  # read before the poll, so that the last updates are not missed
+                progress, lines, outcome = ray.get(actor.poll.remote())
                 for line in lines:
                     logging.getLogger("limner").info(line)
                 if progress is not None and progress != shown:
@@ -183,7 +183,7 @@ def _follow(trainer: TorchTrainer, bridge: Any) -> bool:
     if isinstance(outcome, LimnerError):
         raise outcome
     if failures:
-        raise LimnerError(f"training failed: {failures[0]}\nrun the same command again to go on") from failures[0]
+        raise LimnerError(f"training failed: {failures[0]}\nrun the same command again to resume") from failures[0]
     return bool(outcome)
 
 
@@ -192,31 +192,31 @@ def _train(config: dict[str, Any]) -> None:
     spec: RunSpec = config["spec"]
     train = ray.train.get_context()
     stop = threading.Event()
-    line = Line(config["bridge"], stop)
+    handler = ProgressHandler(config["actor"], stop)
     logger = logging.getLogger("limner")
     logger.setLevel(logging.INFO)
-    logger.addHandler(line)
+    logger.addHandler(handler)
     outcome: bool | LimnerError | None = None
     try:
         context = WorkerContext(
             rank=train.get_world_rank(),
-            world=train.get_world_size(),
+            world_size=train.get_world_size(),
             device=ray.train.torch.get_device(),
             threads=worker_threads(spec.launch, train.get_local_world_size()),
             stop=stop,
-            post=line.post,
+            report_progress=handler.report_progress,
         )
         finished = run_worker(spec, context)
         outcome = finished if context.rank == 0 else None
-    except LimnerError as error:  # no retry would mend it: the driver ends the job when it hears
+    except LimnerError as error:  # no retry would help: the driver ends the job at its next poll
         outcome = error
     finally:
-        logger.removeHandler(line)
-        line.end(outcome)
+        logger.removeHandler(handler)
+        handler.finish(outcome)
 
 
 def _scaling(launch: LaunchConfig) -> ScalingConfig:
-    """Resources of the workers; UserError where the cluster has too few places, since Ray would wait for ever."""
+    """Resources of the workers; UserError if the cluster has too few, since Ray would wait for ever."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     cpus, gpus = (sum(node.get(kind, 0.0) for node in nodes) for kind in ("CPU", "GPU"))
     share = _floored(launch.gpus_per_worker) if gpus else 0.0
@@ -235,7 +235,7 @@ def _scaling(launch: LaunchConfig) -> ScalingConfig:
 
 
 def _even_shares(nodes: list[dict[str, float]], workers: int) -> list[float]:
-    """What a worker may get where a node's CPUs are shared out evenly: whole ones, or a part of one."""
+    """CPUs of a worker if a node's are shared evenly: whole ones, or a part of one."""
     shares = {node.get("CPU", 0.0) / count for node in nodes for count in range(1, workers + 1)}
     return [float(int(share)) if share >= 1.0 else _floored(share) for share in shares if share > 0.0]
 

@@ -1,7 +1,7 @@
 """A run's mirror on a shared path or in object storage, where its checkpoints outlive the machine.
 
 Object storage cannot rename, so a checkpoint there is committed by its manifest, which is uploaded last and deleted
-first; a checkpoint without one is not looked at.
+first; a checkpoint without one is ignored.
 """
 
 import logging
@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import pyarrow.fs as pafs
 
-from limner.core.spec import CONFIG, RunSpec, check_same, claim_run
+from limner.core.spec import CONFIG, RunSpec, check_resumable, prepare_run_dir
 from limner.core.training.checkpoint import MANIFEST, is_intact, list_checkpoints
 from limner.core.util.errors import LimnerError, UserError
 
@@ -17,18 +17,18 @@ BLOCK = 8 << 20
 log = logging.getLogger("limner")
 
 
-def claim(spec: RunSpec) -> None:
-    """`claim_run`, and the same of the run's mirror where it has one, so that neither continues another run."""
+def prepare_run(spec: RunSpec) -> None:
+    """Prepare the run directory, and check its mirror if it has one, so that neither resumes another run."""
     mirror = Mirror(spec.launch.storage, spec.run) if spec.launch.storage else None
     if mirror is not None:
         mirror.check(spec)
-    claim_run(spec)
+    prepare_run_dir(spec)
     if mirror is not None:
         mirror.push_config()
 
 
 class Mirror:
-    """Brings one run directory to `url`/RUN_NAME and back."""
+    """Mirrors one run directory to `url`/RUN_NAME and restores it."""
 
     def __init__(self, url: str, run: Path) -> None:
         """url: a path, or a URL that Arrow knows (s3://, gs://, file://, ...); UserError if it cannot be reached."""
@@ -50,21 +50,21 @@ class Mirror:
                 f"storage {self._root} has checkpoints and --resume is never: give another --storage or --run"
             )
         with self._filesystem.open_input_stream(str(self._root / CONFIG)) as source:
-            check_same(spec, source.read().decode(), self._root / CONFIG)
+            check_resumable(spec, source.read().decode(), self._root / CONFIG)
 
     def push_config(self) -> None:
-        """Upload config.json, which stays with the driver where workers run on other machines."""
+        """Upload config.json, which only the driver has if workers run on other machines."""
         self._upload(self._run / CONFIG)
 
     def push(self) -> None:
-        """Upload the run: its new checkpoints, each committed by its manifest, and all else; drop what was pruned.
+        """Upload the run: its new checkpoints, each committed by its manifest, and all else; delete what was pruned.
 
-        A storage that fails is warned of and does not stop the run: the next push brings what this one did not.
+        A failing storage is a warning and does not stop the run: the next push uploads what this one did not.
         """
         try:
             self._push()
         except OSError as error:
-            log.warning("storage %s: %s: this save is not mirrored, the next will bring it", self._root, error)
+            log.warning("storage %s: %s: this save is not mirrored, the next one uploads it too", self._root, error)
 
     def _push(self) -> None:
         local = {checkpoint.directory.name for checkpoint in list_checkpoints(self._run / "checkpoints")}
@@ -82,14 +82,14 @@ class Mirror:
             self._filesystem.delete_dir(str(self._root / "checkpoints" / name))
 
     def pull(self) -> bool:
-        """Bring the checkpoints that are missing or damaged here; whether there were any.
+        """Download the checkpoints that are missing or damaged here; returns whether there were any.
 
-        The rest of the run comes with them where the newest there is newer than the newest good one here.
+        The rest of the run comes with them if the newest there is newer than the newest good one here.
         """
         try:
             return self._pull()
         except OSError as error:
-            raise LimnerError(f"storage {self._root}: {error}: mend it, or go on without --storage") from error
+            raise LimnerError(f"storage {self._root}: {error}: repair it, or resume without --storage") from error
 
     def _pull(self) -> bool:
         found = list_checkpoints(self._run / "checkpoints")

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,52 +11,56 @@ from torch import Tensor
 
 from limner.core.bundle import load_bundle_config, load_generator
 from limner.core.config import TrainConfig, require
-from limner.core.networks.unet import STATISTICS
+from limner.core.networks.generators import STATISTICS
 from limner.core.spec import RunSpec
+from limner.core.tasks import TASKS
+from limner.core.tasks.task import DataFacts, Task, Validation, ValidationPlan
 from limner.core.training.checkpoint import list_checkpoints, load_newest
 from limner.core.training.ema import Ema
-from limner.core.training.loop import Extent, Loop
+from limner.core.training.loop import Loop, RunLength
+from limner.core.training.model import Model
 from limner.core.training.precision import MixedPrecision
 from limner.core.training.state import TrainingState
-from limner.core.training.step import Phase, TrainingStep, adam
+from limner.core.training.step import TrainedNetwork, TrainingStep, adam
 from limner.core.util.errors import LimnerError, is_full_disk
-from limner.data_pipeline.index import load_dataset
+from limner.data_pipeline.index import Dataset, load_dataset
 from limner.data_pipeline.loading import LoaderSpec, open_loader
+from limner.data_pipeline.reference import read_pairs
 from limner.data_pipeline.stream import steps_to_finish
 from limner.distributed.context import WorkerContext, log
 from limner.distributed.ddp import wrap
 from limner.distributed.storage import Mirror
-from limner.distributed.tasks import Task, build_task
 
 
 def run_worker(spec: RunSpec, context: WorkerContext) -> bool:
     """Train from the newest checkpoint, if there is one, to the end; False if a stop was requested and saved.
 
-    LimnerError for what one line explains, a full disk among it.
+    LimnerError for what one line explains, a full disk included.
     """
     torch.set_num_threads(context.threads)
-    dataset = load_dataset(spec.data)
-    config = spec.config
-    task = build_task(config, dataset, context.device)
+    task = TASKS[spec.task]
+    config, dataset = resolve(task, spec.config, load_dataset(spec.data))
+    model = build_model(task, config, dataset, context.device)
+    records = dataset.split("train")
     mirror = Mirror(spec.launch.storage, spec.run) if spec.launch.storage and context.rank == 0 else None
     saved = _newest_state(spec, context, mirror)
-    if config.init_from and saved is None:  # a run that goes on has no need of the bundle any more
-        _init_from(config.init_from, task, context)
-    state = build_state(config, task, context)
+    if config.init_from and saved is None:  # a resumed run does not need the bundle any more
+        _init_from(config.init_from, model, context)
+    state = build_state(config, model, context)
     _restore(saved, spec, state, context)
-    step_images = config.batch_size * config.accumulate * context.world
-    steps = steps_to_finish(state.seen_images, config.epochs, len(task.records), step_images)
+    step_images = config.batch_size * config.accumulate * context.world_size
+    steps = steps_to_finish(state.seen_images, config.epochs, len(records), step_images)
     loader = open_loader(
         spec.launch.loader,
         LoaderSpec(
             root=dataset.root,
-            records=task.records,
+            records=records,
             image_size=config.image_size,
             augment=config.augment,
             batch_size=config.batch_size,
             seed=config.seed,
             rank=context.rank,
-            world=context.world,
+            world=context.world_size,
             start=state.seen_images,
             device=context.device,
             threads=context.threads,
@@ -63,8 +68,8 @@ def run_worker(spec: RunSpec, context: WorkerContext) -> bool:
             paired=task.paired,
         ),
     )
-    extent = Extent(len(task.records), step_images, state.seen_images + steps * step_images)
-    loop = Loop(config, extent, spec.run, task.bundle, state, task.watcher, context)
+    length = RunLength(len(records), step_images, state.seen_images + steps * step_images)
+    loop = Loop(config, length, spec.run, model, state, context)
     try:
         if mirror is not None and steps == 0:  # a run that ended before its last save was mirrored
             mirror.push()
@@ -74,62 +79,98 @@ def run_worker(spec: RunSpec, context: WorkerContext) -> bool:
             raise
         kept = max((checkpoint.seen_images for checkpoint in list_checkpoints(spec.run / "checkpoints")), default=0)
         raise LimnerError(
-            f"no space left in {spec.run}: free some and run the same command again to go on from image {kept}"
+            f"no space left in {spec.run}: free some and run the same command again to resume from image {kept}"
         ) from error
     finally:
         loop.close()
 
 
-def build_state(config: TrainConfig, task: Task, context: WorkerContext) -> TrainingState:
-    """The task's networks on the device, in the precision's layout, with optimizers, average and DDP around them."""
+def resolve(task: Task, config: TrainConfig, dataset: Dataset) -> tuple[TrainConfig, Dataset]:
+    """The config with what follows from the data, and the data labelled as the config asks.
+
+    UserError where they do not go together.
+    """
+    label = task.label(config)
+    if label is not None:
+        dataset = dataset.classified_by(label)
+    return task.resolve(config, _facts(dataset)), dataset
+
+
+def build_model(task: Task, config: TrainConfig, dataset: Dataset, device: torch.device) -> Model:
+    """Build a task's networks and the rest for a config and a dataset that are resolved."""
+    validation = _read_validation(task, task.validation(config), dataset, config.image_size)
+    return task.build(config, _facts(dataset), validation, device)
+
+
+def _facts(dataset: Dataset) -> DataFacts:
+    return DataFacts(dataset.name, dataset.fit, dataset.styles)
+
+
+def _read_validation(task: Task, plan: ValidationPlan, dataset: Dataset, image_size: int) -> Validation:
+    split = next((name for name in plan.splits if dataset.splits.get(name)), plan.splits[-1])
+    records = dataset.split(split)
+    if plan.spread:
+        records = records[:: max(1, len(records) // plan.count)]
+    chosen = [record if task.paired else replace(record, sketch=None) for record in records[: plan.count]]
+    batches = list(read_pairs(dataset.root, chosen, image_size, plan.batch_size))
+    return Validation(batches, held_out=split != "train")
+
+
+def build_state(config: TrainConfig, model: Model, context: WorkerContext) -> TrainingState:
+    """Put the networks on the device, in the precision's layout, with optimizers, averages and DDP around them."""
     precision = MixedPrecision(config.precision, context.device)
-    factor = config.optimizer.discriminator_lr_factor
-    phases = []
-    ema = None
-    networks = (("generator", task.generator, 1.0), ("discriminator", task.discriminator, factor))
-    for name, network, lr_factor in networks:
+    averaged = {name for name, _ in model.bundles.values()} if config.ema_halflife_images > 0.0 else set()
+    networks: dict[str, TrainedNetwork] = {}
+    averages: dict[str, Ema] = {}
+    for name, network in model.networks.items():
         network.to(context.device, memory_format=precision.memory_format)  # type: ignore[call-overload]
-        if name == "generator" and config.ema_halflife_images > 0.0:
-            ema = Ema(network, config.ema_halflife_images)
+        if name in averaged:
+            averages[name] = Ema(network, config.ema_halflife_images)
         if config.compile:
             # What cannot be compiled (no C++ compiler, say) runs eagerly, and torch warns.
             torch._dynamo.config.suppress_errors = True
             network.compile()
-        phases.append(Phase(name, network, wrap(network, context), adam(network, config.optimizer), lr_factor))
-    context.say(
-        f"{context.world} worker(s) on {context.device.type}, {context.threads} thread(s) each, {precision.name}, "
-        f"global batch {config.batch_size * config.accumulate * context.world}"
+        networks[name] = TrainedNetwork(network, wrap(network, context), adam(network, config.optimizer))
+    context.log_rank0(
+        f"{context.world_size} worker(s) on {context.device.type}, {context.threads} thread(s) each, {precision.name}, "
+        f"global batch {config.batch_size * config.accumulate * context.world_size}"
     )
-    step = TrainingStep(task.law, phases[0], phases[1], precision, ema)
-    return TrainingState(step, context.device)
+    return TrainingState(TrainingStep(model.objective, networks, precision, averages), context.device)
 
 
-def _init_from(bundle: str, task: Task, context: WorkerContext) -> None:
-    """Start from a bundle's generator, and from the discriminator of the run that the bundle lies in."""
+def _init_from(bundle: str, model: Model, context: WorkerContext) -> None:
+    """Start from a bundle's generator, and from the other networks of the run that the bundle belongs to."""
+    name, expected = next(iter(model.bundles.values()))
     found = load_bundle_config(bundle)
     require(
-        found.generator == task.bundle.generator,
-        f"init-from {bundle}: its generator is {found.generator}, the run's {task.bundle.generator}: make them equal",
+        found.generator == expected.generator,
+        f"init-from {bundle}: its generator is {found.generator}, the run's {expected.generator}: make them equal",
     )
+    generator, weights = model.networks[name], load_generator(bundle).state_dict()
+    known = generator.state_dict()
     require(
-        found.image_size == task.bundle.image_size or task.bundle.task != "dcgan",
-        f"init-from {bundle}: it draws at image-size {found.image_size}, the run at {task.bundle.image_size}",
+        all(weight.shape == known[key].shape for key, weight in weights.items() if key in known),
+        f"init-from {bundle}: it generates at image-size {found.image_size}, the run at {expected.image_size}",
     )
-    loaded = task.generator.load_state_dict(load_generator(bundle).state_dict(), strict=False)
-    strangers = [*loaded.unexpected_keys, *(name for name in loaded.missing_keys if not name.endswith(STATISTICS))]
-    assert not strangers, f"equal architectures with different weights: {strangers}"
+    loaded = generator.load_state_dict(weights, strict=False)
+    missing = [key for key in loaded.missing_keys if not key.endswith(STATISTICS)]
+    assert not loaded.unexpected_keys, f"equal architectures with different weights: {loaded.unexpected_keys}"
+    assert not missing, f"equal architectures with different weights: {missing}"
     state, _ = load_newest(Path(bundle).parent / "checkpoints")
-    trained = state["discriminator"] if state is not None else {}
-    if _shapes(trained) == _shapes(task.discriminator.state_dict()):
-        task.discriminator.load_state_dict(trained)
-        return
-    finding = "no checkpoints beside it" if state is None else "its run's discriminator has other layers"
-    require(
-        all(weight.requires_grad for weight in task.discriminator.parameters()),
-        f"init-from {bundle}: {finding}, and discriminator frozen-stages would freeze random weights: set it to 0, or "
-        "give the model/ of a run with this discriminator and its checkpoints",
-    )
-    context.say(f"{bundle}: {finding}, so the discriminator starts from random weights")
+    for other, network in model.networks.items():
+        if other == name:
+            continue
+        trained = state["networks"].get(other, {}) if state is not None else {}
+        if _shapes(trained) == _shapes(network.state_dict()):
+            network.load_state_dict(trained)
+            continue
+        finding = "no checkpoints next to it" if state is None else f"its run's {other} has other layers"
+        require(
+            all(weight.requires_grad for weight in network.parameters()),
+            f"init-from {bundle}: {finding}, and {other} frozen-stages would freeze random weights: set it to 0, or "
+            f"give the model/ of a run with this {other} and its checkpoints",
+        )
+        context.log_rank0(f"{bundle}: {finding}, so the {other} starts from random weights")
 
 
 def _shapes(weights: Mapping[str, Tensor]) -> dict[str, torch.Size]:
@@ -150,26 +191,27 @@ def _newest_state(spec: RunSpec, context: WorkerContext, mirror: Mirror | None) 
 
 
 def _restore(saved: dict[str, Any] | None, spec: RunSpec, state: TrainingState, context: WorkerContext) -> None:
-    """Put a checkpoint into the state; without one, seed each rank's random generators."""
+    """Load a checkpoint into the state; without one, seed each rank's random generators."""
     if saved is not None:
         try:
             state.load_state_dict(saved)
         except (RuntimeError, ValueError, KeyError) as error:
             reason = " ".join(str(error).split())[:300]
             raise LimnerError(f"{spec.run}: its checkpoint does not fit this run's networks ({reason})") from error
-        context.say(f"going on from image {state.seen_images}")
-        if saved["precision"]["name"] != state.step.precision.name:
-            context.say(f"precision was {saved['precision']['name']}, is {state.step.precision.name} on this machine")
-        if len(saved["rng"]) == context.world:
+        context.log_rank0(f"resuming at image {state.seen_images}")
+        before, now = saved["precision"]["name"], state.step.precision.name
+        if before != now:
+            context.log_rank0(f"precision was {before}, is {now} on this machine")
+        if len(saved["rng"]) == context.world_size:
             state.load_rng_state(saved["rng"][context.rank])
             return
-        context.say(
-            f"workers changed from {len(saved['rng'])} to {context.world}: the epoch goes on at the same image, none "
-            "lost or repeated; dropout is drawn anew"
+        context.log_rank0(
+            f"workers changed from {len(saved['rng'])} to {context.world_size}: the epoch resumes at the same image, "
+            "none lost or repeated; dropout uses new random numbers"
         )
     torch.manual_seed(_seed(spec.config.seed, context.rank, state.seen_images))
 
 
 def _seed(*numbers: int) -> int:
-    """One 63-bit seed from several numbers, so that neighbouring runs and ranks share no draws."""
+    """One 63-bit seed from several numbers, so that neighbouring runs and ranks share no random numbers."""
     return int.from_bytes(hashlib.sha256(repr(numbers).encode()).digest()[:8], "big") >> 1

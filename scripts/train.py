@@ -1,6 +1,6 @@
 """Train a portrait GAN: `python scripts/train.py [pix2pix|dcgan] [--preset NAME] [--data DIR] [--run DIR]`.
 
-The same command again goes on where it was stopped.
+The same command again resumes where it was stopped.
 """
 
 import itertools
@@ -9,20 +9,21 @@ import os
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import tyro
 
-from limner.core.config import DCGANConfig, LaunchConfig, Pix2PixConfig, TrainConfig, require
-from limner.core.presets import PRESETS
+from limner.core.config import LaunchConfig, TrainConfig, require
 from limner.core.runs import default_run
 from limner.core.spec import RunSpec
+from limner.core.tasks import TASKS
 from limner.core.util.cli import parse
 from limner.core.util.errors import UserError, run_command
 from limner.data_pipeline.importers.prepare import PrepareOptions
 from limner.data_pipeline.importers.synthetic import import_synthetic
 from limner.data_pipeline.index import load_dataset
 from limner.data_pipeline.stream import check_global_batch
+from limner.distributed.worker import resolve as resolve_data
 
 Config = TypeVar("Config", bound=TrainConfig)
 
@@ -41,20 +42,20 @@ class Command(Generic[Config]):
 
 BUILT_IN_COUNT = 400
 """Drawn portraits in the built-in dataset."""
-COMMANDS = {"pix2pix": Command[Pix2PixConfig], "dcgan": Command[DCGANConfig]}
 
 
 def main() -> None:
     """Resolve the run once, then start its workers."""
     arguments = sys.argv[1:]
     task = arguments.pop(0) if arguments and not arguments[0].startswith("-") else "pix2pix"
-    if task not in PRESETS:
-        raise UserError(f"unknown task {task!r} (allowed: {', '.join(PRESETS)})")
+    if task not in TASKS:
+        raise UserError(f"unknown task {task!r} (allowed: {', '.join(TASKS)})")
     preset = _preset_of(arguments)
-    if preset not in PRESETS[task]:
-        raise UserError(f"unknown preset {preset!r} of {task} (allowed: {', '.join(PRESETS[task])})")
-    default = COMMANDS[task](PRESETS[task][preset].config, LaunchConfig(), preset)
-    command = parse(COMMANDS[task], arguments, default=default)
+    if preset not in TASKS[task].presets:
+        raise UserError(f"unknown preset {preset!r} of {task} (allowed: {', '.join(TASKS[task].presets)})")
+    kind: Any = Command[TASKS[task].config]  # type: ignore[misc]
+    default = kind(TASKS[task].presets[preset].config, LaunchConfig(), preset)
+    command = parse(kind, arguments, default=default)
     spec = resolve(task, under_torchrun(command))
     if command.dry_run:
         print(json.dumps(spec.to_json(), indent=2))
@@ -66,11 +67,11 @@ def main() -> None:
     if os.environ.get("RANK", "0") != "0":  # one of torchrun's workers: the first speaks for all
         launch(spec)
         return
-    print(f"{task} {preset}: {PRESETS[task][preset].promise}\nrun {spec.run}, data {spec.data}", flush=True)
+    print(f"{task} {preset}: {TASKS[task].presets[preset].promise}\nrun {spec.run}, data {spec.data}", flush=True)
     if launch(spec):
         print(f"done: model in {spec.run / 'model'}; look with: tensorboard --logdir {spec.run}")
     else:
-        print("stopped and saved: the same command again goes on")
+        print("stopped and saved: the same command again resumes")
 
 
 def under_torchrun(command: Command[TrainConfig]) -> Command[TrainConfig]:
@@ -85,9 +86,7 @@ def resolve(task: str, command: Command[TrainConfig]) -> RunSpec:
     """The whole run as one value, checked against its data before any worker starts."""
     config, launch = command.config, command.launch
     data = Path(config.data) if config.data else _built_in_data(config)
-    dataset = load_dataset(data)
-    if isinstance(config, DCGANConfig) and config.condition:
-        dataset.classified_by(config.condition)
+    config, dataset = resolve_data(TASKS[task], config, load_dataset(data))
     check_global_batch(config.batch_size, launch.workers, len(dataset.split("train")), config.accumulate)
     if config.init_from:
         config = replace(config, init_from=str(Path(config.init_from).absolute()))

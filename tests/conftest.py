@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from limner.core.batch import Batch
-from limner.core.config import LaunchConfig, PatchGANConfig, Pix2PixConfig, UNetConfig
+from limner.core.config import LaunchConfig
+from limner.core.networks.config import PatchGANConfig, UNetConfig
 from limner.core.spec import RunSpec
+from limner.core.tasks.pix2pix.config import Pix2PixConfig
 from limner.data_pipeline.importers.prepare import PrepareOptions
 from limner.data_pipeline.importers.synthetic import import_synthetic
 from limner.data_pipeline.index import load_dataset
@@ -34,7 +36,7 @@ def tiny_config() -> Pix2PixConfig:
         epochs=2,
         precision="fp32",
         ema_halflife_images=20.0,
-        generator=UNetConfig(width=4, dropout=0.5),
+        generator=UNetConfig(width=4, dropout=0.5, styles=0),
         discriminator=PatchGANConfig(width=4, layers=2),
     )
 

@@ -17,19 +17,11 @@ from typing import Any
 
 import torch
 
-from limner.core.config import (
-    CadenceConfig,
-    DCGANConfig,
-    DCGANDiscriminatorConfig,
-    DCGANGeneratorConfig,
-    LaunchConfig,
-    OptimizerConfig,
-    PatchGANConfig,
-    Pix2PixConfig,
-    TrainConfig,
-    UNetConfig,
-)
-from limner.core.spec import RunSpec, claim_run
+from limner.core.config import CadenceConfig, LaunchConfig, OptimizerConfig, TrainConfig
+from limner.core.networks.config import DCGANDiscriminatorConfig, DCGANGeneratorConfig, PatchGANConfig, UNetConfig
+from limner.core.spec import RunSpec, prepare_run_dir
+from limner.core.tasks.dcgan.config import DCGANConfig
+from limner.core.tasks.pix2pix.config import Pix2PixConfig
 from limner.core.training.checkpoint import load_newest
 from limner.data_pipeline.importers.prepare import PrepareOptions
 from limner.data_pipeline.importers.synthetic import import_synthetic
@@ -107,7 +99,7 @@ def record(case: str, data: Path, scratch: Path) -> dict[str, Any]:
     launch = LaunchConfig(launcher="local", loader="reference", cpus_per_worker=1)
     task = case.partition("-")[0]
     spec = RunSpec(task, case, config, launch, scratch / case, data, load_dataset(data).content_hash)
-    claim_run(spec)
+    prepare_run_dir(spec)
     context = WorkerContext(0, 1, torch.device("cpu"), 1, threading.Event(), lambda progress: None)
     assert run_worker(spec, context)
     lines = [json.loads(line) for line in (spec.run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -118,7 +110,7 @@ def record(case: str, data: Path, scratch: Path) -> dict[str, Any]:
     return {
         "machine_class": machine_class(),
         "losses": {name: [line.get(name) for line in lines] for name in names},
-        "checksums": dict(checksums({name: state[name] for name in ("generator", "discriminator", "ema")})),
+        "checksums": dict(checksums({**state["networks"], "ema": state["averages"]["generator"]})),
     }
 
 

@@ -5,24 +5,27 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from limner.core.config import DCGANDiscriminatorConfig, DCGANGeneratorConfig
-from limner.core.networks.layers import one_hot, style_maps
+from limner.core.networks.config import DCGANDiscriminatorConfig, DCGANGeneratorConfig
+from limner.core.networks.generator import Generator
+from limner.core.networks.layers import concat_one_hot, concat_style_maps
 
-START = 4
-"""Side of the first feature map, in pixels."""
+BASE_SIZE = 4
+"""Side of the smallest feature map, in pixels."""
 
 
 def stages(image_size: int) -> int:
-    """Doublings from START to the image."""
-    return (image_size // START).bit_length() - 1
+    """The number of halvings from the image to BASE_SIZE."""
+    return (image_size // BASE_SIZE).bit_length() - 1
 
 
-class DCGANGenerator(nn.Module):
-    """Noise in, portrait out: a 4x4 map from the latent, then one transposed 4x4 convolution per doubling.
+class DCGANGenerator(Generator):
+    """Generate a portrait from noise: a 4x4 map from the latent, then transposed convolutions that double the side.
 
-    At 64 pixels: 512, 256, 128, 64 channels for width 64; each doubling of the size puts twice as many in front. Batch
+    At 64 pixels: 512, 256, 128, 64 channels for width 64; each doubling of the image adds twice as many in front. Batch
     norm and ReLU after all but the last, which ends in tanh; no biases (the authors' code).
     """
+
+    config: DCGANGeneratorConfig
 
     def __init__(self, config: DCGANGeneratorConfig, image_size: int) -> None:
         super().__init__()
@@ -44,12 +47,14 @@ class DCGANGenerator(nn.Module):
 
     def forward(self, latent: Tensor, style: Tensor | None = None) -> Tensor:
         """Latents (N, Z) ~ N(0, 1), style (N,) int64 if conditioned -> (N, 3, S, S) in [-1, 1]."""
-        x = with_style(latent, style, self.config.styles)
+        x = concat_one_hot(latent, style, self.config.styles)
         return torch.tanh(self.layers(x[:, :, None, None]))
 
 
 class DCGANDiscriminator(nn.Module):
     """The generator's mirror: strided 4x4 convolutions down to 4x4, batch norm on all but the first; one logit."""
+
+    initial_std: float | None = 0.02
 
     def __init__(self, config: DCGANDiscriminatorConfig, image_size: int, styles: int = 0) -> None:
         super().__init__()
@@ -61,7 +66,7 @@ class DCGANDiscriminator(nn.Module):
 
     def features(self, image: Tensor, style: Tensor | None = None) -> Tensor:
         """What the last layer sees: (N, C, 4, 4)."""
-        x = joined(image, style, self.styles)
+        x = concat_style_maps(image, style, self.styles)
         for stage in self.stages:
             x = stage(x)
         return x
@@ -77,20 +82,3 @@ def _down(inputs: int, outputs: int, norm: bool) -> nn.Sequential:
     if norm:
         layers.append(nn.BatchNorm2d(outputs))
     return nn.Sequential(*layers, nn.LeakyReLU(0.2, inplace=True))
-
-
-def with_style(latent: Tensor, style: Tensor | None, styles: int) -> Tensor:
-    """Latents (N, Z) with one-hot styles joined where a network has them: (N, Z + styles)."""
-    if not styles:
-        return latent
-    if style is None:
-        raise ValueError(f"this generator needs a style of 0 to {styles - 1} per image")
-    return torch.cat([latent, one_hot(style, styles, latent.dtype)], dim=1)
-
-
-def joined(image: Tensor, style: Tensor | None, styles: int) -> Tensor:
-    """Images (N, 3, S, S) with one-hot style maps joined where a network has them."""
-    if not styles:
-        return image
-    assert style is not None
-    return torch.cat([image, style_maps(style, styles, image)], dim=1)

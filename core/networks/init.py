@@ -1,4 +1,4 @@
-"""Initial weights, drawn from a seed of their own so that they do not depend on what was drawn before."""
+"""Initial weights, from a seed of their own so that they do not depend on random numbers used before."""
 
 import torch
 from torch import nn

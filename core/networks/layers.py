@@ -1,10 +1,10 @@
-"""Layers that the networks share: normalisation by name, and doubling of the resolution."""
+"""Layers that the networks share: normalisation and upsampling by name, conditioning on a style."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from limner.core.config import Norm, Upsample
+from limner.core.networks.config import Norm, Upsample
 
 
 def norm_layer(norm: Norm, channels: int) -> nn.Module:
@@ -52,7 +52,24 @@ def one_hot(style: Tensor, styles: int, dtype: torch.dtype) -> Tensor:
     return (style[:, None] == torch.arange(styles, device=style.device)).to(dtype)
 
 
-def style_maps(style: Tensor, styles: int, like: Tensor) -> Tensor:
-    """(N,) int64 style numbers -> (N, styles, H, W) one-hot maps of the size and dtype of `like` (N, C, H, W)."""
-    vectors = one_hot(style, styles, like.dtype)
-    return vectors[:, :, None, None].expand(-1, -1, like.shape[2], like.shape[3])
+def concat_style_maps(image: Tensor, style: Tensor | None, styles: int) -> Tensor:
+    """Concatenate one-hot style maps to images, (N, C, H, W) -> (N, C + styles, H, W); as they are for 0 styles.
+
+    style: (N,) int64 in 0 ... styles - 1.
+    """
+    if not styles:
+        return image
+    if style is None:
+        raise ValueError(f"this network needs a style of 0 to {styles - 1} per image")
+    vectors = one_hot(style, styles, image.dtype)
+    maps = vectors[:, :, None, None].expand(-1, -1, image.shape[2], image.shape[3])
+    return torch.cat([image, maps], dim=1)
+
+
+def concat_one_hot(latent: Tensor, style: Tensor | None, styles: int) -> Tensor:
+    """Concatenate one-hot styles to latents, (N, Z) -> (N, Z + styles); as they are for 0 styles."""
+    if not styles:
+        return latent
+    if style is None:
+        raise ValueError(f"this network needs a style of 0 to {styles - 1} per image")
+    return torch.cat([latent, one_hot(style, styles, latent.dtype)], dim=1)

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from limner.core.config import PatchGANConfig
-from limner.core.networks.layers import norm_layer, style_maps
+from limner.core.networks.config import PatchGANConfig
+from limner.core.networks.layers import concat_style_maps, norm_layer
 
 
 class PatchGAN(nn.Module):
@@ -36,9 +36,6 @@ class PatchGAN(nn.Module):
 
         style: (N,) int64, read only if the network was built for styles.
         """
-        pair = [photo, sketch]
-        if self.styles:
-            assert style is not None
-            pair.append(style_maps(style, self.styles, photo))
-        logits: Tensor = self.layers(torch.cat(pair, dim=1))
+        pair = concat_style_maps(torch.cat([photo, sketch], dim=1), style, self.styles)
+        logits: Tensor = self.layers(pair)
         return logits

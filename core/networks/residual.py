@@ -12,12 +12,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from limner.core.config import DCGANDiscriminatorConfig, DCGANGeneratorConfig
-from limner.core.networks.dcgan import START, joined, stages, with_style
+from limner.core.networks.config import DCGANDiscriminatorConfig, DCGANGeneratorConfig
+from limner.core.networks.dcgan import BASE_SIZE, stages
+from limner.core.networks.generator import Generator
+from limner.core.networks.layers import concat_one_hot, concat_style_maps
 
 SLOPE = 0.2
-EXCITED_DOUBLINGS = 3
-"""A map is gated by the one this many doublings before it; FastGAN's skip-layer excitation uses 4 from 8x8 on."""
+EXCITATION_LEVELS = 3
+"""A map is gated by the one this many levels before it; FastGAN's skip-layer excitation uses 4 from 8x8 on."""
 MAX_CHANNELS = 512
 
 
@@ -26,37 +28,40 @@ def channels_by_side(width: int, image_size: int) -> list[int]:
     return [min(width * 2**level, MAX_CHANNELS) for level in reversed(range(stages(image_size)))]
 
 
-class ModernGenerator(nn.Module):
-    """Noise in, portrait out: a linear layer to 4x4, then residual doublings: nearest neighbour and 3x3 convolution.
+class ResidualGenerator(Generator):
+    """Generate a portrait from noise: a linear layer to 4x4, then residual blocks that double the side.
 
     Skip-layer excitation (Liu et al. 2021, section 3.1): small maps gate the channels of maps that are 8 times as wide,
     which gives gradients a short way back to the latent.
     """
 
+    config: DCGANGeneratorConfig
+    initial_std = None
+
     def __init__(self, config: DCGANGeneratorConfig, image_size: int) -> None:
         super().__init__()
         self.config = config
         channels = [*channels_by_side(config.width, image_size), max(config.width // 2, 8)]
-        self.start = nn.Linear(config.latent + config.styles, channels[0] * START**2)
-        self.doublings = nn.ModuleList(Doubling(a, b) for a, b in pairwise(channels))
-        pairs = zip(channels, channels[EXCITED_DOUBLINGS:], strict=False)
+        self.start = nn.Linear(config.latent + config.styles, channels[0] * BASE_SIZE**2)
+        self.doublings = nn.ModuleList(UpBlock(a, b) for a, b in pairwise(channels))
+        pairs = zip(channels, channels[EXCITATION_LEVELS:], strict=False)
         self.excitations = nn.ModuleList(Excitation(small, large) for small, large in pairs)
         self.to_image = nn.Conv2d(channels[-1], config.out_channels, 3, padding=1)
 
     def forward(self, latent: Tensor, style: Tensor | None = None) -> Tensor:
         """Latents (N, Z) ~ N(0, 1), style (N,) int64 if conditioned -> (N, 3, S, S) in [-1, 1]."""
-        x = self.start(with_style(latent, style, self.config.styles))
-        x = pixel_norm(x.unflatten(1, (-1, START, START)))
+        x = self.start(concat_one_hot(latent, style, self.config.styles))
+        x = pixel_norm(x.unflatten(1, (-1, BASE_SIZE, BASE_SIZE)))
         maps = [x]
-        for number, doubling in enumerate(self.doublings, 1):
-            x = doubling(x)
-            if number >= EXCITED_DOUBLINGS:
-                x = x * self.excitations[number - EXCITED_DOUBLINGS](maps[number - EXCITED_DOUBLINGS])
+        for number, up_block in enumerate(self.doublings, 1):
+            x = up_block(x)
+            if number >= EXCITATION_LEVELS:
+                x = x * self.excitations[number - EXCITATION_LEVELS](maps[number - EXCITATION_LEVELS])
             maps.append(x)
         return torch.tanh(self.to_image(F.leaky_relu(x, SLOPE)))
 
 
-class Doubling(nn.Module):
+class UpBlock(nn.Module):
     """(N, inputs, H, W) -> (N, outputs, 2H, 2W), residual."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -65,8 +70,8 @@ class Doubling(nn.Module):
         self.skip = nn.Conv2d(inputs, outputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Enlarge."""
-        # The short way is smooth: by nearest neighbour, squares of the smallest maps stay visible for long.
+        """Upsample."""
+        # The skip is bilinear: by nearest neighbour, squares of the smallest maps stay visible for long.
         skip = F.interpolate(self.skip(x), scale_factor=2.0, mode="bilinear")
         x = F.interpolate(F.leaky_relu(x, SLOPE), scale_factor=2.0, mode="nearest")
         return skip + pixel_norm(self.conv(x))
@@ -78,11 +83,14 @@ class Excitation(nn.Module):
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.AdaptiveAvgPool2d(START), nn.Conv2d(inputs, outputs, START), nn.SiLU(), nn.Conv2d(outputs, outputs, 1)
+            nn.AdaptiveAvgPool2d(BASE_SIZE),
+            nn.Conv2d(inputs, outputs, BASE_SIZE),
+            nn.SiLU(),
+            nn.Conv2d(outputs, outputs, 1),
         )
 
     def forward(self, small: Tensor) -> Tensor:
-        """The gates."""
+        """Compute the gates."""
         gates: Tensor = self.layers(small)
         return gates.sigmoid()
 
@@ -92,21 +100,23 @@ def pixel_norm(x: Tensor) -> Tensor:
     return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-4)
 
 
-class ModernDiscriminator(nn.Module):
-    """Residual halvings down to 4x4 without any norm, then one logit."""
+class ResidualDiscriminator(nn.Module):
+    """Residual blocks that halve the side down to 4x4, without any norm, then one logit."""
+
+    initial_std: float | None = None
 
     def __init__(self, config: DCGANDiscriminatorConfig, image_size: int, styles: int = 0) -> None:
         super().__init__()
         self.styles = styles
         channels = channels_by_side(config.width, image_size)[::-1]
         first = nn.Conv2d(3 + styles, channels[0], 4, stride=2, padding=1)
-        self.stages = nn.ModuleList([first, *(Halving(a, b) for a, b in pairwise(channels))])
-        self.last = nn.Conv2d(channels[-1], channels[-1], START)
+        self.stages = nn.ModuleList([first, *(DownBlock(a, b) for a, b in pairwise(channels))])
+        self.last = nn.Conv2d(channels[-1], channels[-1], BASE_SIZE)
         self.head = nn.Linear(channels[-1], 1)
 
     def features(self, image: Tensor, style: Tensor | None = None) -> Tensor:
         """What the last layer sees: (N, C)."""
-        x = joined(image, style, self.styles)
+        x = concat_style_maps(image, style, self.styles)
         for stage in self.stages:
             x = stage(x)
         x = self.last(F.leaky_relu(x, SLOPE))
@@ -118,7 +128,7 @@ class ModernDiscriminator(nn.Module):
         return logits.flatten()
 
 
-class Halving(nn.Module):
+class DownBlock(nn.Module):
     """(N, inputs, H, W) -> (N, outputs, H/2, W/2), residual."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -128,7 +138,7 @@ class Halving(nn.Module):
         self.skip = nn.Conv2d(inputs, outputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Shrink."""
+        """Downsample."""
         inner = self.down(F.leaky_relu(self.conv(F.leaky_relu(x, SLOPE)), SLOPE))
         summed: Tensor = self.skip(F.avg_pool2d(x, 2)) + inner
         return summed * math.sqrt(0.5)  # keeps the variance

@@ -1,4 +1,4 @@
-"""Checkpoints that survive a crash: written aside, synced, renamed; checksummed; loaded strictly.
+"""Checkpoints that survive a crash: written to a temporary directory, synced, renamed; checksummed; loaded strictly.
 
 A checkpoint is a directory named by the images seen, with state.pt and manifest.json (its commit mark).
 """
@@ -12,11 +12,13 @@ from typing import Any
 
 import torch
 
+from limner.core.training.state import upgrade
 from limner.core.util.errors import LimnerError
 from limner.core.util.files import atomic_directory, sha256, sync_directory
 
 STATE, MANIFEST = "state.pt", "manifest.json"
-FORMAT = 1
+FORMAT = 2
+"""Format 1, of versions before there were tasks with any number of networks, is read too."""
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, RuntimeError)
 """What reading a damaged checkpoint raises."""
 
@@ -34,8 +36,8 @@ class Checkpoint:
 def save_checkpoint(root: Path, state: dict[str, Any], seen_images: int, score: float | None, keep: int) -> Path:
     """Write `state` as root/SEEN and return that directory; then drop all but the `keep` newest and the best.
 
-    Checkpoints of more images are dropped too: the run fell back behind them. Nothing older is touched before the new
-    one is complete. OSError (a full disk) leaves the older ones as they were.
+    Checkpoints of more images are dropped too: the run was rolled back to before them. Nothing older is touched before
+    the new one is complete. OSError (a full disk) leaves the older ones as they were.
     """
     final = root / f"{seen_images:010d}"
     try:
@@ -110,18 +112,21 @@ def load_newest(root: Path) -> tuple[dict[str, Any] | None, list[str]]:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    _verify(path)
+    found = _verify(path)
     state: dict[str, Any] = torch.load(path / STATE, map_location="cpu", weights_only=True)
-    return state
+    return upgrade(state) if found == 1 else state
 
 
-def _verify(path: Path) -> None:
+def _verify(path: Path) -> int:
+    """The format of an intact checkpoint."""
     manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-    if manifest["format"] != FORMAT:
-        raise ValueError(f"format {manifest['format']}, this version reads {FORMAT}")
+    found = int(manifest["format"])
+    if not 1 <= found <= FORMAT:
+        raise ValueError(f"format {found}, this version reads up to {FORMAT}")
     expected = manifest["files"][STATE]
     if (path / STATE).stat().st_size != expected["bytes"] or sha256(path / STATE) != expected["sha256"]:
         raise ValueError(f"{STATE} does not match its checksum")
+    return found
 
 
 def _prune(root: Path, keep: int) -> None:

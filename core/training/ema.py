@@ -19,7 +19,7 @@ class Ema:
 
     @torch.no_grad()
     def update(self, network: nn.Module, seen_images: int, batch_images: int) -> None:
-        """Take in the weights of `network` after a step of `batch_images` images, `seen_images` in all."""
+        """Update the average after a step of `batch_images` images, `seen_images` in all."""
         halflife = min(self.halflife_images, RAMP_UP * seen_images)
         beta = 0.5 ** (batch_images / halflife) if halflife > 0.0 else 0.0
         averages: list[Tensor] = list(self.network.parameters())

@@ -1,21 +1,22 @@
-"""The training loop as a table of contents: batch, step, is a report, sample, evaluation or save due."""
+"""The training loop as a table of contents: batch, step, is a report, grid, validation or save due."""
 
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
 from limner.core.batch import Batch
-from limner.core.bundle import BundleConfig, save_bundle
+from limner.core.bundle import save_bundle
 from limner.core.config import TrainConfig, to_dict
 from limner.core.image_grid import save_png
-from limner.core.images import Uint8Image
-from limner.core.networks.unet import for_inference
+from limner.core.networks.generator import Generator
+from limner.core.networks.generators import inference_twin
 from limner.core.training.checkpoint import save_checkpoint
+from limner.core.training.model import Model
 from limner.core.training.schedule import due, learning_rate
 from limner.core.training.state import TrainingState
 from limner.core.training.stats import Accumulator, RunWriter
@@ -24,7 +25,7 @@ from limner.core.util.errors import LimnerError
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run is, for whoever shows it."""
+    """How far a run is, for whoever displays it."""
 
     seen_images: int
     total_images: int
@@ -36,7 +37,7 @@ class Context(Protocol):
     """This worker among the others; implemented in distributed/context.py."""
 
     rank: int
-    world: int
+    world_size: int
     device: torch.device
 
     def stop_requested(self) -> bool:
@@ -51,26 +52,13 @@ class Context(Protocol):
     def gather(self, value: Any) -> list[Any]:
         """`value` of every rank, by rank; on every rank."""
 
-    def post(self, progress: Progress) -> None:
-        """Show progress; from rank 0."""
-
-
-class Watcher(Protocol):
-    """How a task looks at its generator from outside; called on rank 0."""
-
-    def samples(self, generator: nn.Module) -> Uint8Image:
-        """A sheet of the same fixed cases each time."""
-
-    def evaluate(self, generator: nn.Module, seen_images: int) -> dict[str, float]:
-        """Validation figures by name; empty if there is nothing to measure on. LimnerError to stop the run."""
-
-    score: str
-    """Name of the figure that picks the best checkpoint, lower is better."""
+    def report_progress(self, progress: Progress) -> None:
+        """Display progress; from rank 0."""
 
 
 @dataclass(frozen=True)
-class Extent:
-    """How far a run goes, in images."""
+class RunLength:
+    """How long a run is, in images."""
 
     epoch_images: int
     step_images: int
@@ -83,23 +71,21 @@ class Loop:
     def __init__(
         self,
         config: TrainConfig,
-        extent: Extent,
+        length: RunLength,
         run: Path,
-        bundle: BundleConfig,
+        model: Model,
         state: TrainingState,
-        watcher: Watcher,
         context: Context,
     ) -> None:
         self.config = config
-        self.extent = extent
+        self.length = length
         self.run = run
-        self.bundle = bundle
+        self.model = model
         self.state = state
-        self.watcher = watcher
         self.context = context
         self.writer = RunWriter(run, state.seen_images) if context.rank == 0 else None
         if self.writer is not None and state.seen_images == 0:
-            self.writer.hyper_parameters(to_dict(config))
+            self.writer.log_hparams(to_dict(config))
         self._stats = Accumulator()
         self._since = time.perf_counter()
         self._reported_images = state.seen_images
@@ -110,27 +96,27 @@ class Loop:
 
         after_save: called on rank 0 when a checkpoint is complete on disk.
         """
-        state, cadence, extent = self.state, self.config.cadence, self.extent
-        while state.seen_images < extent.total_images:
-            before, after = state.seen_images, state.seen_images + extent.step_images
+        state, cadence, length = self.state, self.config.cadence, self.length
+        while state.seen_images < length.total_images:
+            before, after = state.seen_images, state.seen_images + length.step_images
             batches = self._next_batches(loader)
-            lr = learning_rate(self.config.optimizer, before, extent.epoch_images, self.config.epochs)
-            self._stats.add(state.step(batches, after, extent.step_images, lr))
+            lr = learning_rate(self.config.optimizer, before, length.epoch_images, self.config.epochs)
+            self._stats.add(state.step(batches, after, length.step_images, lr))
             state.seen_images = after
             stopping = self.context.stop_requested()
-            epoch_ended = due(before, after, extent.epoch_images)
+            epoch_ended = due(before, after, length.epoch_images)
             saving = stopping or epoch_ended or due(before, after, cadence.save_images)
-            figures: dict[str, float] = {}
+            metrics: dict[str, float] = {}
             if epoch_ended:
-                figures = self._look(after // extent.epoch_images)
+                metrics = self._validate(after // length.epoch_images)
             if saving or due(before, after, cadence.report_images):
-                self._report({"lr": lr, **figures})
+                self._report({"lr": lr, **metrics})
             if saving:
-                self._save(figures.get(self.watcher.score))
+                self._save(metrics.get(self.model.validator.score))
                 if after_save is not None:
                     after_save()
             if stopping:
-                return state.seen_images >= extent.total_images
+                return state.seen_images >= length.total_images
         return True
 
     def close(self) -> None:
@@ -144,9 +130,9 @@ class Loop:
         self._waited += time.perf_counter() - start
         return batches
 
-    def _report(self, figures: dict[str, float]) -> None:
-        """Read the sums of the device, which waits for it, and write them; stop the run if they are not finite."""
-        names, means = self._stats.drain()
+    def _report(self, metrics: dict[str, float]) -> None:
+        """Read the sums of the device, which waits for it, and log them; stop the run if they are not finite."""
+        names, means = self._stats.pop_means()
         means = self.context.mean(means)
         first_bad = float(self.context.minimum(self.state.step.first_non_finite()))
         if first_bad != float("inf"):
@@ -159,28 +145,25 @@ class Loop:
         values = dict(zip(names, means.tolist(), strict=True)) | {
             "images_per_s": images / seconds,
             "data_wait_fraction": self._waited / seconds,
-            **figures,
+            **metrics,
         }
         self._since, self._reported_images, self._waited = time.perf_counter(), self.state.seen_images, 0.0
         if self.writer is not None:
-            self.writer.scalars(values, self.state.seen_images)
-        self._post(values)
-
-    def _post(self, values: dict[str, float]) -> None:
+            self.writer.log_scalars(values, self.state.seen_images)
         if self.context.rank == 0:
-            epoch = self.state.seen_images / self.extent.epoch_images
-            self.context.post(Progress(self.state.seen_images, self.extent.total_images, epoch, values))
+            epoch = self.state.seen_images / self.length.epoch_images
+            self.context.report_progress(Progress(self.state.seen_images, self.length.total_images, epoch, values))
 
-    def _look(self, epoch: int) -> dict[str, float]:
-        """Sample sheet and validation figures at the end of an epoch; on rank 0."""
+    def _validate(self, epoch: int) -> dict[str, float]:
+        """Write the sample grid and compute the metrics at the end of an epoch; on rank 0."""
         if self.writer is None:
             return {}
-        generator = self._averaged_generator()
-        if epoch % self.config.cadence.sample_epochs == 0 or self.state.seen_images >= self.extent.total_images:
-            sheet = self.watcher.samples(generator)
-            save_png(self.run / "samples" / f"epoch_{epoch:04d}.png", sheet)
-            self.writer.image("samples", sheet, self.state.seen_images)
-        return self.watcher.evaluate(generator, self.state.seen_images)
+        generators = self._averaged_generators()
+        if epoch % self.config.cadence.sample_epochs == 0 or self.state.seen_images >= self.length.total_images:
+            grid = self.model.validator.sample_grid(generators)
+            save_png(self.run / "samples" / f"epoch_{epoch:04d}.png", grid)
+            self.writer.log_image("samples", grid, self.state.seen_images)
+        return self.model.validator.evaluate(generators, self.state.seen_images)
 
     def _save(self, score: float | None) -> None:
         rng_states = self.context.gather(self.state.rng_state())
@@ -188,10 +171,16 @@ class Loop:
             return
         self.writer.flush()
         state, keep = self.state.state_dict(rng_states), self.config.cadence.keep_checkpoints
-        # The bundle first: a crash between the two is mended by the run going on, as it is not committed yet.
-        save_bundle(self.run / "model", self._averaged_generator(), self.bundle)
+        # The bundles first: after a crash between the two the run resumes before them and writes them again.
+        generators = self._averaged_generators()
+        for directory, (name, config) in self.model.bundles.items():
+            save_bundle(self.run / directory, generators[name], config)
         save_checkpoint(self.run / "checkpoints", state, self.state.seen_images, score, keep)
 
-    def _averaged_generator(self) -> nn.Module:
-        step = self.state.step
-        return for_inference(step.ema.network if step.ema is not None else step.generator.network)
+    def _averaged_generators(self) -> dict[str, nn.Module]:
+        """The generators that are bundled, by name: averaged where the run averages, as they are for inference."""
+        step, names = self.state.step, [name for name, _ in self.model.bundles.values()]
+        trained = {name: step.networks[name].network for name in names}
+        averaged = trained | {name: step.averages[name].network for name in names if name in step.averages}
+        size = self.config.image_size
+        return {name: inference_twin(cast(Generator, network), size) for name, network in averaged.items()}

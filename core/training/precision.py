@@ -14,7 +14,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def has_fast_bf16(device: torch.device) -> bool:
-    """Whether `device` computes in bf16 as such; where it is emulated it is many times slower than fp32."""
+    """Whether `device` computes in bf16 natively; emulated bf16 is many times slower than fp32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if hasattr(torch.cpu, "get_capabilities"):  # public from torch 2.13 on
@@ -29,16 +29,16 @@ class MixedPrecision:
     fp16 has a gradient scaler for each phase, so that an overflow in one network does not shrink the other's scale.
     """
 
-    def __init__(self, asked: Precision, device: torch.device) -> None:
-        if asked == "fp16" and device.type != "cuda":
+    def __init__(self, requested: Precision, device: torch.device) -> None:
+        if requested == "fp16" and device.type != "cuda":
             raise UserError("precision fp16 trains on a GPU only: use bf16, fp32 or auto on a CPU")
-        self.name = asked if asked != "auto" else "bf16" if has_fast_bf16(device) else "fp32"
+        self.name = requested if requested != "auto" else "bf16" if has_fast_bf16(device) else "fp32"
         self.device = device
         self._scalers: dict[str, torch.amp.GradScaler] = {}
 
     @property
     def memory_format(self) -> torch.memory_format:
-        """Layout of networks and images. fp32 convolutions on a CPU are the exception: there NCHW trains faster.
+        """Layout of networks and images: channels_last, but for fp32 on a CPU, where NCHW trains faster.
 
         (A width-64 U-Net at 256x256, forward and backward, AVX2: 0.6 s against 0.9 s in channels_last.)
         """
@@ -50,7 +50,7 @@ class MixedPrecision:
         return torch.autocast(self.device.type, DTYPES[self.name], enabled=self.name != "fp32")
 
     def backward(self, loss: Tensor, phase: str) -> None:
-        """Add the gradients of `loss` (a scalar), scaled where the precision needs it."""
+        """Add the gradients of `loss` (a scalar), scaled if the precision needs it."""
         if self.name == "fp16":
             self._scaler(phase).scale(loss).backward()  # type: ignore[no-untyped-call]
         else:
@@ -59,7 +59,7 @@ class MixedPrecision:
     def step(self, optimizer: Optimizer, phase: str) -> Tensor:
         """Step the optimizer and return the total norm of its gradients, as a scalar tensor on the device.
 
-        Under fp16 a step whose gradients overflowed is left out and the scale is lowered.
+        Under fp16 a step whose gradients overflowed is skipped and the scale is lowered.
         """
         if self.name == "fp16":
             self._scaler(phase).unscale_(optimizer)
@@ -74,7 +74,7 @@ class MixedPrecision:
 
     @property
     def skips_overflow(self) -> bool:
-        """Whether infinite gradients are this precision's ordinary business, handled by its scaler."""
+        """Whether infinite gradients are expected and handled by a scaler."""
         return self.name == "fp16"
 
     def state_dict(self) -> dict[str, Any]:
@@ -82,7 +82,7 @@ class MixedPrecision:
         return {phase: scaler.state_dict() for phase, scaler in self._scalers.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back what `state_dict` gave."""
+        """Restore what `state_dict` gave."""
         for phase, values in state.items():
             self._scaler(phase).load_state_dict(values)
 

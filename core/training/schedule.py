@@ -1,4 +1,4 @@
-"""Learning-rate curves, and the one function that says what is due. Progress counts images, not steps."""
+"""The learning rate, and the one function that says what is due. Progress counts images, not steps."""
 
 from limner.core.config import OptimizerConfig
 

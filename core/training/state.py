@@ -8,7 +8,7 @@ from limner.core.training.step import TrainingStep
 
 
 class TrainingState:
-    """Networks, average, optimizers, scalers, counters and this rank's random generators.
+    """Networks, averages, optimizers, scalers, the objective's own state, counters and this rank's random generators.
 
     The learning-rate schedule and the loader are functions of `seen_images`, so that number is their whole state.
     """
@@ -20,14 +20,14 @@ class TrainingState:
         """Images that the whole job has learned from."""
 
     def rng_state(self) -> dict[str, torch.Tensor]:
-        """The random generators of this process, which dropout draws from."""
+        """The random generators of this process, which dropout uses."""
         state = {"cpu": torch.get_rng_state()}
         if self.device.type == "cuda":
             state["cuda"] = torch.cuda.get_rng_state(self.device)
         return state
 
     def load_rng_state(self, state: dict[str, torch.Tensor]) -> None:
-        """Take back what `rng_state` gave."""
+        """Restore what `rng_state` gave."""
         torch.set_rng_state(state["cpu"])
         if self.device.type == "cuda" and "cuda" in state:
             torch.cuda.set_rng_state(state["cuda"], self.device)
@@ -36,24 +36,37 @@ class TrainingState:
         """Everything, with the random generators of every rank as gathered by the caller."""
         step = self.step
         return {
-            "generator": step.generator.network.state_dict(),
-            "discriminator": step.discriminator.network.state_dict(),
-            "ema": step.ema.network.state_dict() if step.ema is not None else None,
-            "optimizers": [phase.optimizer.state_dict() for phase in (step.generator, step.discriminator)],
+            "networks": {name: trained.network.state_dict() for name, trained in step.networks.items()},
+            "averages": {name: average.network.state_dict() for name, average in step.averages.items()},
+            "optimizers": {name: trained.optimizer.state_dict() for name, trained in step.networks.items()},
             "precision": {"name": step.precision.name, "scalers": step.precision.state_dict()},
+            "objective": step.objective.state_dict(),
             "seen_images": self.seen_images,
             "rng": rng_states,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back what `state_dict` gave, all but the random generators; keys and shapes must match exactly."""
+        """Restore what `state_dict` gave, all but the random generators; keys and shapes must match exactly."""
         step = self.step
-        step.generator.network.load_state_dict(state["generator"], strict=True)
-        step.discriminator.network.load_state_dict(state["discriminator"], strict=True)
-        if step.ema is not None:
-            step.ema.network.load_state_dict(state["ema"], strict=True)
-        phases = (step.generator, step.discriminator)
-        for phase, values in zip(phases, state["optimizers"], strict=True):
-            phase.optimizer.load_state_dict(values)
+        for name, trained in step.networks.items():
+            trained.network.load_state_dict(state["networks"][name], strict=True)
+            trained.optimizer.load_state_dict(state["optimizers"][name])
+        for name, average in step.averages.items():
+            average.network.load_state_dict(state["averages"][name], strict=True)
         step.precision.load_state_dict(state["precision"]["scalers"])
+        step.objective.load_state_dict(state["objective"])
         self.seen_images = state["seen_images"]
+
+
+def upgrade(state: dict[str, Any]) -> dict[str, Any]:
+    """The state of a format 1 checkpoint, which knew one generator and one discriminator, as `state_dict` gives it."""
+    names = ("generator", "discriminator")
+    return {
+        "networks": {name: state[name] for name in names},
+        "averages": {"generator": state["ema"]} if state["ema"] is not None else {},
+        "optimizers": dict(zip(names, state["optimizers"], strict=True)),
+        "precision": state["precision"],
+        "objective": {},
+        "seen_images": state["seen_images"],
+        "rng": state["rng"],
+    }

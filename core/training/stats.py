@@ -31,8 +31,8 @@ class Accumulator:
             self._sums[name] = value.detach().double() if total is None else total + value.detach()
             self._steps[name] += 1
 
-    def drain(self) -> tuple[list[str], Tensor]:
-        """Names and their means since the last call, as one float64 vector on the device."""
+    def pop_means(self) -> tuple[list[str], Tensor]:
+        """Return names and their means since the last call, as one float64 vector on the device."""
         names = sorted(self._sums)
         means = torch.stack([self._sums[name] / self._steps[name] for name in names])
         self._sums, self._steps = {}, Counter()
@@ -40,23 +40,23 @@ class Accumulator:
 
 
 class RunWriter:
-    """What a run leaves to look at: metrics.jsonl and tensorboard/. Held by rank 0 only.
+    """Writes what a run is followed by: metrics.jsonl and tensorboard/. Held by rank 0 only.
 
-    A run that goes on from an earlier point first forgets what was written after it, so no point stands twice.
+    A resumed run first truncates what was written after its checkpoint, so that no point is logged twice.
     """
 
     def __init__(self, run: Path, seen_images: int) -> None:
-        """seen_images: where the run starts or goes on."""
+        """seen_images: where the run starts or resumes."""
         run.mkdir(parents=True, exist_ok=True)
         self._metrics = run / "metrics.jsonl"
-        forget_metrics_after(self._metrics, seen_images)
-        # purge_step makes TensorBoard drop the points of a rolled-back stretch.
+        truncate_metrics(self._metrics, seen_images)
+        # purge_step makes TensorBoard drop the points that were rolled back.
         self._board = SummaryWriter(str(run / "tensorboard"), purge_step=seen_images + 1)
 
-    def scalars(self, values: Mapping[str, float], seen_images: int) -> None:
-        """One line in metrics.jsonl, one point per name in TensorBoard, at `seen_images`.
+    def log_scalars(self, values: Mapping[str, float], seen_images: int) -> None:
+        """Log one line in metrics.jsonl and one point per name in TensorBoard, at `seen_images`.
 
-        In the line, null stands for what is not finite, as a gradient that overflowed in fp16: JSON has no infinity.
+        A value that is not finite, such as a gradient that overflowed in fp16, is null: JSON has no infinity.
         """
         line = {name: value if math.isfinite(value) else None for name, value in values.items()}
         with self._metrics.open("a", encoding="utf-8") as file:
@@ -64,26 +64,26 @@ class RunWriter:
         for name, value in values.items():
             self._board.add_scalar(name, value, seen_images)
 
-    def image(self, name: str, image: Uint8Image, seen_images: int) -> None:
-        """A picture (H, W, 3) uint8 in TensorBoard."""
+    def log_image(self, name: str, image: Uint8Image, seen_images: int) -> None:
+        """Log an image (H, W, 3) uint8 in TensorBoard."""
         self._board.add_image(name, np.asarray(image), seen_images, dataformats="HWC")
 
-    def hyper_parameters(self, config: Mapping[str, Any]) -> None:
-        """The run's config as a table under TensorBoard's Text tab."""
+    def log_hparams(self, config: Mapping[str, Any]) -> None:
+        """Log the run's config as a table under TensorBoard's Text tab."""
         rows = "\n".join(f"| {name} | {value} |" for name, value in flatten(config).items())
         self._board.add_text("config", f"| field | value |\n|---|---|\n{rows}")
 
     def flush(self) -> None:
-        """Bring everything written so far to disk."""
+        """Write everything to disk."""
         self._board.flush()
 
     def close(self) -> None:
-        """Flush and let go of the files."""
+        """Flush and close the files."""
         self._board.close()
 
 
-def forget_metrics_after(path: Path, seen_images: int) -> None:
-    """Drop the lines of a metrics.jsonl that lie after `seen_images`, and a line that a crash left unfinished."""
+def truncate_metrics(path: Path, seen_images: int) -> None:
+    """Drop the lines of a metrics.jsonl after `seen_images`, and a line that a crash left unfinished."""
     if not path.exists():
         return
     kept = []
@@ -93,5 +93,5 @@ def forget_metrics_after(path: Path, seen_images: int) -> None:
                 kept.append(line)
         except ValueError:
             continue
-    with atomic_write(path) as aside:
-        aside.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+    with atomic_write(path) as tmp_path:
+        tmp_path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")

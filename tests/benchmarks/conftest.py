@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from limner.core.bundle import BundleConfig, build_generator, save_bundle
-from limner.core.config import UNetConfig
+from limner.core.bundle import BundleConfig, save_bundle
+from limner.core.networks.config import UNetConfig
 from limner.core.networks.init import init_weights
 
 RunBenchmark = Callable[..., list[dict[str, Any]]]
@@ -22,7 +22,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle in the place where a run leaves it: runs/small/model."""
     directory = tmp_path_factory.mktemp("work") / "runs" / "small" / "model"
     config = BundleConfig("pix2pix", 64, "pad", (), UNetConfig(width=8, depth=5))
-    generator = build_generator(config)
+    generator = config.build()
     init_weights(generator, seed=0, std=0.1)
     save_bundle(directory, generator, config)
     return directory

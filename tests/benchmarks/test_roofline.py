@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from limner.benchmarks.roofline import Limits, Work, count_work, measure_limits
-from limner.core.config import PatchGANConfig, UNetConfig
+from limner.core.networks.config import PatchGANConfig, UNetConfig
 from limner.core.networks.patchgan import PatchGAN
 from limner.core.networks.unet import UNet
 

@@ -7,11 +7,11 @@ import torch
 
 from limner.benchmarks.plain import PlainStep
 from limner.benchmarks.train import Command, configure, main, make_step, random_batch
-from limner.core.config import Pix2PixConfig
+from limner.core.tasks import TASKS
+from limner.core.tasks.pix2pix.config import Pix2PixConfig
 from limner.data_pipeline.index import load_dataset
 from limner.distributed.context import WorkerContext
-from limner.distributed.tasks import build_task
-from limner.distributed.worker import build_state
+from limner.distributed.worker import build_model, build_state, resolve
 
 CPU = torch.device("cpu")
 
@@ -30,18 +30,20 @@ def test_every_step_is_set_beside_a_plain_one(
 
 
 def test_the_plain_step_learns_what_ours_learns(tiny_config: Pix2PixConfig, tiny_data: Path) -> None:
-    """Two writings of one law: the same weights after two steps."""
+    """Two implementations of one objective: the same weights after two steps."""
     config = configure(Command(width=4, image_size=64), 2, "fp32")
     plain = PlainStep(config, CPU)
     context = WorkerContext(0, 1, CPU, 1, None, lambda progress: None)  # type: ignore[arg-type]
-    state = build_state(config, build_task(config, load_dataset(tiny_data), CPU), context)
+    task = TASKS["pix2pix"]
+    resolved, dataset = resolve(task, config, load_dataset(tiny_data))
+    state = build_state(resolved, build_model(task, resolved, dataset, CPU), context)
     batch = random_batch(config, 2, CPU)
     for _ in range(2):
         plain(batch)
         state.step([batch], 2, 2, config.optimizer.lr)
     for ours, theirs in (
-        (state.step.generator.network, plain.generator),
-        (state.step.discriminator.network, plain.discriminator),
+        (state.step.networks["generator"].network, plain.generator),
+        (state.step.networks["discriminator"].network, plain.discriminator),
     ):
         for name, weight in ours.state_dict().items():
             torch.testing.assert_close(weight, theirs.state_dict()[name], rtol=0.0, atol=2e-5, msg=name)

@@ -12,13 +12,12 @@ from limner.core.bundle import (
     CONFIG,
     WEIGHTS,
     BundleConfig,
-    build_generator,
     bundle_hash,
     load_bundle_config,
     load_generator,
     save_bundle,
 )
-from limner.core.config import DCGANGeneratorConfig, UNetConfig
+from limner.core.networks.config import DCGANGeneratorConfig, UNetConfig
 from limner.core.networks.init import init_weights
 from limner.core.util.errors import UserError
 
@@ -28,7 +27,7 @@ MODERN = BundleConfig("dcgan", 64, "stretch", (), DCGANGeneratorConfig("modern",
 
 
 def generator_of(config: BundleConfig, seed: int = 0) -> torch.nn.Module:
-    generator = build_generator(config)
+    generator = config.build()
     init_weights(generator, seed)
     return generator
 
@@ -134,9 +133,9 @@ def test_a_directory_without_its_files_is_no_bundle(bundle: Path, absent: str) -
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 2}, r"config.json: bundle format 2, this version reads format 1: export the model again$"),
-        ({"format": None}, r"bundle format None, this version reads format 1"),
-        ({"task": "cyclegan"}, r"damaged bundle config \('cyclegan'\): export the model again$"),
+        ({"format": 3}, r"config.json: bundle format 3, this version reads formats 1 and 2: export the model again$"),
+        ({"format": None}, r"bundle format None, this version reads formats 1 and 2"),
+        ({"generator": {"kind": "nerf"}}, r"damaged bundle config \('nerf'\): export the model again$"),
         ({"generator": {"layers": 9}}, r"damaged bundle config \(.*unexpected keyword argument 'layers'\)"),
         ({"generator": {"depth": 99}}, r"generator depth 99: must be 2 to 10"),
         ({"generator": "unet"}, r"damaged bundle config"),
@@ -149,6 +148,28 @@ def test_a_config_of_another_program_or_version_is_refused(
     values = json.loads((bundle / CONFIG).read_text(encoding="utf-8")) | changes
     (bundle / CONFIG).write_text(json.dumps(values), encoding="utf-8")
     assert_refused(bundle, message)
+
+
+@pytest.mark.parametrize(
+    "generator",
+    [
+        UNetConfig(width=4, depth=4, styles=3),
+        DCGANGeneratorConfig("paper", latent=8, width=4),
+        DCGANGeneratorConfig("modern", latent=8, width=4),
+    ],
+)
+def test_bundles_of_format_1_load(tmp_path: Path, generator: UNetConfig | DCGANGeneratorConfig) -> None:
+    """As versions wrote them that knew no kinds of generators."""
+    styles = tuple(f"style {number}" for number in range(generator.styles or 0))
+    config = BundleConfig("any", 64, "pad", styles, generator)
+    save_bundle(tmp_path / "new", config.build(), config)
+    save_bundle(tmp_path / "old", load_generator(tmp_path / "new"), config)
+    values = json.loads((tmp_path / "old" / CONFIG).read_text(encoding="utf-8")) | {"format": 1}
+    del values["generator"]["kind"]
+    (tmp_path / "old" / CONFIG).write_text(json.dumps(values), encoding="utf-8")
+    assert load_bundle_config(tmp_path / "old") == load_bundle_config(tmp_path / "new") == config
+    old, new = (load_generator(tmp_path / name).state_dict() for name in ("old", "new"))
+    assert all(torch.equal(value, new[name]) for name, value in old.items())
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", '"a"', "null", "{}"])

@@ -2,21 +2,11 @@ from dataclasses import replace
 
 import pytest
 
-from limner.core.config import (
-    AugmentConfig,
-    CadenceConfig,
-    DCGANConfig,
-    DCGANDiscriminatorConfig,
-    DCGANGeneratorConfig,
-    DiffAugmentConfig,
-    LaunchConfig,
-    OptimizerConfig,
-    PatchGANConfig,
-    Pix2PixConfig,
-    UNetConfig,
-    flatten,
-)
-from limner.core.presets import PRESETS
+from limner.core.config import AugmentConfig, CadenceConfig, DiffAugmentConfig, LaunchConfig, OptimizerConfig, flatten
+from limner.core.networks.config import DCGANDiscriminatorConfig, DCGANGeneratorConfig, PatchGANConfig, UNetConfig
+from limner.core.tasks import TASKS
+from limner.core.tasks.dcgan.config import DCGANConfig
+from limner.core.tasks.pix2pix.config import Pix2PixConfig
 from limner.core.util.errors import UserError
 
 
@@ -58,10 +48,10 @@ def test_a_wrong_value_is_refused_by_name(make: object, message: str) -> None:
 
 @pytest.mark.parametrize(("size", "depth"), [(64, 6), (128, 7), (256, 8), (1024, 8)])
 def test_depth_follows_the_image_size_unless_it_is_given(size: int, depth: int) -> None:
-    config = replace(PRESETS["pix2pix"]["demo"].config, image_size=size)
+    config = replace(TASKS["pix2pix"].presets["demo"].config, image_size=size)
     assert isinstance(config, Pix2PixConfig)
-    assert config.resolved_generator.depth == depth
-    assert replace(config, generator=UNetConfig(depth=5)).resolved_generator.depth == 5
+    assert config.generator.resolved(size).depth == depth
+    assert UNetConfig(depth=5).resolved(size).depth == 5
 
 
 def test_load_size_keeps_the_papers_proportion() -> None:
@@ -69,14 +59,14 @@ def test_load_size_keeps_the_papers_proportion() -> None:
 
 
 def test_presets_are_what_the_paper_and_the_readme_say() -> None:
-    assert set(PRESETS["pix2pix"]) == {"demo", "lite", "paper", "fast"}
-    paper = PRESETS["pix2pix"]["paper"].config
+    assert set(TASKS["pix2pix"].presets) == {"demo", "lite", "paper", "fast"}
+    paper = TASKS["pix2pix"].presets["paper"].config
     assert isinstance(paper, Pix2PixConfig)
     assert (paper.generator.norm, paper.generator.dropout, paper.batch_size, paper.epochs) == ("batch", 0.5, 1, 100)
     assert (paper.l1_weight, paper.discriminator_weight) == (100.0, 0.5)
     assert (paper.optimizer.lr, paper.optimizer.beta1, paper.optimizer.beta2) == (2e-4, 0.5, 0.999)
     assert paper.augment.resolved_load_size(paper.image_size) == 286
-    fast = PRESETS["pix2pix"]["fast"].config
+    fast = TASKS["pix2pix"].presets["fast"].config
     assert isinstance(fast, Pix2PixConfig)
     assert fast.generator.norm == "instance"
     assert fast.compile
@@ -85,8 +75,8 @@ def test_presets_are_what_the_paper_and_the_readme_say() -> None:
 
 
 def test_portrait_presets_are_what_the_paper_and_the_readme_say() -> None:
-    assert set(PRESETS["dcgan"]) == {"demo", "paper", "modern"}
-    paper, modern = (PRESETS["dcgan"][name].config for name in ("paper", "modern"))
+    assert set(TASKS["dcgan"].presets) == {"demo", "paper", "modern"}
+    paper, modern = (TASKS["dcgan"].presets[name].config for name in ("paper", "modern"))
     assert isinstance(paper, DCGANConfig)
     assert isinstance(modern, DCGANConfig)
     assert (paper.generator.architecture, paper.generator.width, paper.generator.latent) == ("paper", 64, 100)
@@ -96,7 +86,7 @@ def test_portrait_presets_are_what_the_paper_and_the_readme_say() -> None:
     assert modern.diff_augment.active
     assert modern.r1_weight > 0.0
     assert modern.ema_halflife_images > 0.0
-    for config in (paper, modern, PRESETS["dcgan"]["demo"].config):
+    for config in (paper, modern, TASKS["dcgan"].presets["demo"].config):
         assert config.augment.resolved_load_size(config.image_size) == config.image_size  # crops would leak
 
 

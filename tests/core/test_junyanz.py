@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from limner.core.junyanz import ForeignNorm, load_junyanz
-from limner.core.networks.unet import STATISTICS
+from limner.core.networks.generators import STATISTICS
 from limner.core.util.errors import UserError
 
 WIDTH = 3

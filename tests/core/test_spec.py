@@ -6,20 +6,20 @@ from pathlib import Path
 import pytest
 
 from limner.core.config import LaunchConfig, OptimizerConfig
-from limner.core.spec import RunSpec, claim_run
+from limner.core.spec import RunSpec, prepare_run_dir
 from limner.core.training.checkpoint import save_checkpoint
 from limner.core.util.errors import UserError
 
 
 def start(spec: RunSpec) -> None:
     """Claim the run and leave a checkpoint in it."""
-    claim_run(spec)
+    prepare_run_dir(spec)
     save_checkpoint(spec.run / "checkpoints", {}, 1, None, keep=1)
 
 
 def test_what_never_trained_may_be_corrected(make_spec: Callable[..., RunSpec]) -> None:
-    claim_run(make_spec("run"))
-    assert not claim_run(make_spec("run", seed=1))
+    prepare_run_dir(make_spec("run"))
+    assert not prepare_run_dir(make_spec("run", seed=1))
     assert json.loads((make_spec("run").run / "config.json").read_text())["config"]["seed"] == 1
 
 
@@ -27,12 +27,12 @@ def test_a_file_in_the_place_of_the_run_is_refused(make_spec: Callable[..., RunS
     spec = make_spec("run")
     spec.run.write_text("mine")
     with pytest.raises(UserError, match="exists and is no run directory"):
-        claim_run(spec)
+        prepare_run_dir(spec)
 
 
 def test_a_new_run_gets_its_config(make_spec: Callable[..., RunSpec]) -> None:
     spec = make_spec("run")
-    assert not claim_run(spec)
+    assert not prepare_run_dir(spec)
     stored = json.loads((spec.run / "config.json").read_text())
     assert stored["task"] == "pix2pix"
     assert stored["config"]["generator"]["width"] == 4
@@ -41,10 +41,10 @@ def test_a_new_run_gets_its_config(make_spec: Callable[..., RunSpec]) -> None:
 
 def test_the_same_run_goes_on_from_its_checkpoint(make_spec: Callable[..., RunSpec]) -> None:
     spec = make_spec("run")
-    claim_run(spec)
-    assert not claim_run(spec)
+    prepare_run_dir(spec)
+    assert not prepare_run_dir(spec)
     save_checkpoint(spec.run / "checkpoints", {}, 1, None, keep=1)
-    assert claim_run(spec)
+    assert prepare_run_dir(spec)
 
 
 @pytest.mark.parametrize(
@@ -62,36 +62,36 @@ def test_another_config_is_refused_by_field_and_nothing_is_written(
     start(spec)
     before = (spec.run / "config.json").read_bytes()
     with pytest.raises(UserError, match=message):
-        claim_run(make_spec("run", **changes))
+        prepare_run_dir(make_spec("run", **changes))
     assert (spec.run / "config.json").read_bytes() == before
 
 
 def test_other_data_are_refused_and_a_moved_dataset_is_not(make_spec: Callable[..., RunSpec]) -> None:
     spec = make_spec("run")
     start(spec)
-    claim_run(replace(spec, data=Path("elsewhere")))
+    prepare_run_dir(replace(spec, data=Path("elsewhere")))
     with pytest.raises(UserError, match="the dataset's content"):
-        claim_run(replace(spec, data_hash="another"))
+        prepare_run_dir(replace(spec, data_hash="another"))
 
 
 def test_launch_and_epochs_may_change(make_spec: Callable[..., RunSpec]) -> None:
     start(make_spec("run"))
-    claim_run(make_spec("run", LaunchConfig(workers=2, launcher="ray", loader="reference"), epochs=7))
+    prepare_run_dir(make_spec("run", LaunchConfig(workers=2, launcher="ray", loader="reference"), epochs=7))
 
 
 def test_epochs_may_not_change_where_the_schedule_depends_on_them(make_spec: Callable[..., RunSpec]) -> None:
     decaying = OptimizerConfig(lr_decay_epochs=1)
     start(make_spec("run", optimizer=decaying))
     with pytest.raises(UserError, match="epochs 2, not 3: the learning rate's decay depends on it"):
-        claim_run(make_spec("run", optimizer=decaying, epochs=3))
+        prepare_run_dir(make_spec("run", optimizer=decaying, epochs=3))
 
 
 def test_resume_never_refuses_a_run_with_checkpoints(make_spec: Callable[..., RunSpec]) -> None:
     spec = make_spec("run", LaunchConfig(resume="never"))
-    claim_run(spec)
+    prepare_run_dir(spec)
     save_checkpoint(spec.run / "checkpoints", {}, 1, None, keep=1)
     with pytest.raises(UserError, match="has checkpoints and --resume is never"):
-        claim_run(spec)
+        prepare_run_dir(spec)
 
 
 def test_a_directory_of_something_else_is_left_alone(make_spec: Callable[..., RunSpec]) -> None:
@@ -99,7 +99,7 @@ def test_a_directory_of_something_else_is_left_alone(make_spec: Callable[..., Ru
     spec.run.mkdir()
     (spec.run / "thesis.txt").write_text("do not lose")
     with pytest.raises(UserError, match="exists and is no run directory"):
-        claim_run(spec)
+        prepare_run_dir(spec)
     assert [path.name for path in spec.run.iterdir()] == ["thesis.txt"]
 
 
@@ -108,4 +108,4 @@ def test_a_damaged_config_is_one_line(make_spec: Callable[..., RunSpec]) -> None
     start(spec)
     (spec.run / "config.json").write_text("{")
     with pytest.raises(UserError, match="damaged"):
-        claim_run(spec)
+        prepare_run_dir(spec)

@@ -12,8 +12,8 @@ from onnx import ModelProto
 from torch import nn
 
 import limner.deploy.latency
-from limner.core.bundle import BundleConfig, build_generator, bundle_signature, save_bundle
-from limner.core.config import DCGANGeneratorConfig, UNetConfig
+from limner.core.bundle import BundleConfig, bundle_signature, save_bundle
+from limner.core.networks.config import DCGANGeneratorConfig, UNetConfig
 from limner.core.networks.init import init_weights
 from limner.core.signature import Signature
 from limner.deploy.build import BuildOptions, build
@@ -34,7 +34,7 @@ CONFIGS: dict[str, UNetConfig | DCGANGeneratorConfig] = {
 
 def bundle_config(name: str) -> BundleConfig:
     generator = CONFIGS[name]
-    styles = tuple(f"style {i}" for i in range(generator.styles))
+    styles = tuple(f"style {i}" for i in range(generator.styles or 0))
     return BundleConfig("pix2pix" if isinstance(generator, UNetConfig) else "dcgan", SIZE, "pad", styles, generator)
 
 
@@ -73,7 +73,7 @@ def case() -> Callable[[str], Case]:
     @cache
     def make(name: str) -> Case:
         config = bundle_config(name)
-        generator, signature = vivid(build_generator(config)), bundle_signature(config)
+        generator, signature = vivid(config.build()), bundle_signature(config)
         return generator, signature, export_onnx(generator, signature)
 
     return make
@@ -84,7 +84,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle in the place where a run leaves it: runs/small/model."""
     directory = tmp_path_factory.mktemp("work") / "runs" / "small" / "model"
     config = bundle_config("instance")
-    save_bundle(directory, vivid(build_generator(config)), config)
+    save_bundle(directory, vivid(config.build()), config)
     return directory
 
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from limner.core.bundle import BundleConfig
-from limner.core.config import DCGANGeneratorConfig, UNetConfig
+from limner.core.networks.config import DCGANGeneratorConfig, UNetConfig
 from limner.core.networks.init import init_weights
-from limner.core.networks.residual import ModernGenerator
+from limner.core.networks.residual import ResidualGenerator
 from limner.core.util.errors import UserError
 from limner.deploy.sampling import draw_latents, draw_styles, generate, generator_config, tour
 
@@ -15,7 +15,7 @@ CONFIG = DCGANGeneratorConfig(latent=9, width=4, styles=3)
 
 
 def pictures(batch_size: int, count: int = 7) -> np.ndarray:
-    generator = ModernGenerator(CONFIG, 64)
+    generator = ResidualGenerator(CONFIG, 64)
     init_weights(generator, 0, std=None)
     latents, styles = draw_latents(CONFIG, 5, count), draw_styles(CONFIG, count, None)
     batches = generate(generator, latents, styles, batch_size, torch.device("cpu"))

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from limner.core.config import flatten
-from limner.core.spec import RunSpec, claim_run
+from limner.core.spec import RunSpec, prepare_run_dir
 from limner.core.training.checkpoint import load_newest
 from limner.core.training.loop import Progress
 from limner.distributed.context import WorkerContext
@@ -24,7 +24,7 @@ def train() -> Callable[..., bool]:
     """Run `spec` as the only worker; with `stop_at`, ask it to stop once it has reported so many images."""
 
     def run(spec: RunSpec, stop_at: int | None = None) -> bool:
-        claim_run(spec)
+        prepare_run_dir(spec)
         stop = threading.Event()
 
         def post(progress: Progress) -> None:
@@ -46,7 +46,7 @@ def remains() -> Callable[[Path], dict[str, Any]]:
         assert notes == []
         lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
         metrics = {line["seen_images"]: {k: v for k, v in line.items() if k not in MEASURED} for line in lines}
-        assert len(metrics) == len(lines), "a point stands twice"
+        assert len(metrics) == len(lines), "a point is logged twice"
         bundle = {path.name: path.read_bytes() for path in (run / "model").iterdir()}
         return {"state": _plain(state), "metrics": metrics, "bundle": bundle}
 
@@ -61,7 +61,7 @@ def first_gradients() -> Callable[[RunSpec, int], dict[str, torch.Tensor]]:
         state = torch.load(spec.run / "checkpoints" / f"{seen:010d}" / "state.pt", weights_only=True)
         return {
             f"{network} {index}": values["exp_avg"] / (1 - spec.config.optimizer.beta1)
-            for network, optimizer in zip(("generator", "discriminator"), state["optimizers"], strict=True)
+            for network, optimizer in state["optimizers"].items()
             for index, values in optimizer["state"].items()
         }
 

@@ -11,15 +11,10 @@ import pytest
 import torch
 
 from limner.core.bundle import load_bundle_config, load_generator
-from limner.core.config import (
-    CadenceConfig,
-    DCGANConfig,
-    DCGANDiscriminatorConfig,
-    DCGANGeneratorConfig,
-    LaunchConfig,
-    OptimizerConfig,
-)
+from limner.core.config import CadenceConfig, LaunchConfig, OptimizerConfig
+from limner.core.networks.config import DCGANDiscriminatorConfig, DCGANGeneratorConfig
 from limner.core.spec import RunSpec
+from limner.core.tasks.dcgan.config import DCGANConfig
 from limner.core.training.checkpoint import load_newest
 from limner.core.util.errors import LimnerError, UserError
 from limner.data_pipeline.index import load_dataset
@@ -117,18 +112,22 @@ def test_a_run_starts_from_a_bundle_and_its_runs_discriminator(
     before, after = (load_newest(spec.run / "checkpoints")[0] for spec in (first, second))
     assert before is not None
     assert after is not None
-    same = {name for name, value in before["discriminator"].items() if torch.equal(value, after["discriminator"][name])}
+    same = {
+        name
+        for name, value in before["networks"]["discriminator"].items()
+        if torch.equal(value, after["networks"]["discriminator"][name])
+    }
     assert same >= {"stages.0.weight", "stages.0.bias"}
     assert "stages.1.conv.weight" not in same
     with caplog.at_level(logging.INFO, logger="limner"):
         train(make_spec("third", init_from=bundle, discriminator=DCGANDiscriminatorConfig(width=5), epochs=1))
     assert "its run's discriminator has other layers" in caplog.text
-    with pytest.raises(UserError, match="it draws at image-size 64, the run at 128"):
+    with pytest.raises(UserError, match="it generates at image-size 64, the run at 128"):
         train(make_spec("fourth", init_from=bundle, image_size=128, augment=replace(CONFIG.augment, load_size=None)))
 
 
 @pytest.mark.parametrize(
-    ("width", "finding"), [(4, "no checkpoints beside it"), (5, "its run's discriminator has other layers")]
+    ("width", "finding"), [(4, "no checkpoints next to it"), (5, "its run's discriminator has other layers")]
 )
 def test_random_weights_are_never_frozen(
     make_spec: Callable[..., RunSpec], train: Train, width: int, finding: str

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from limner.core.config import CadenceConfig, LaunchConfig, UNetConfig
+from limner.core.config import CadenceConfig, LaunchConfig
+from limner.core.networks.config import UNetConfig
 from limner.core.spec import RunSpec
 from limner.core.util.errors import UserError
 from limner.distributed.local import launch
@@ -52,8 +53,8 @@ def test_fewer_workers_go_on_at_the_same_image_and_say_so(
     spec = make_spec("run", TWO)
     launch(replace(spec, config=replace(spec.config, epochs=1)))
     launch(replace(spec, launch=ONE))
-    assert "going on from image 12" in caplog.text
-    assert "workers changed from 2 to 1: the epoch goes on at the same image, none lost or repeated" in caplog.text
+    assert "resuming at image 12" in caplog.text
+    assert "workers changed from 2 to 1: the epoch resumes at the same image, none lost or repeated" in caplog.text
     assert (spec.run / "checkpoints" / "0000000022").is_dir()
 
 
@@ -77,4 +78,4 @@ def test_a_retry_of_torchrun_goes_on_where_a_second_job_may_not(
         launch(spec)
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
     assert launch(spec)
-    assert "going on from image 11" in caplog.text
+    assert "resuming at image 11" in caplog.text

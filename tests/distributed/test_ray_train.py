@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
-from limner.core.config import CadenceConfig, DCGANConfig, DCGANDiscriminatorConfig, DCGANGeneratorConfig, LaunchConfig
+from limner.core.config import CadenceConfig, LaunchConfig
+from limner.core.networks.config import DCGANDiscriminatorConfig, DCGANGeneratorConfig
 from limner.core.spec import RunSpec
+from limner.core.tasks.dcgan.config import DCGANConfig
 from limner.core.util.errors import UserError
 from limner.distributed.local import launch as launch_local
 
@@ -108,7 +110,7 @@ def test_kill_9_of_a_worker_in_mid_epoch_changes_nothing(
     assert launch(disturbed)
     killer.join()
     assert killed
-    assert "going on from image" in caplog.text
+    assert "resuming at image" in caplog.text
     assert launch_local(undisturbed)
     assert remains(disturbed.run) == remains(undisturbed.run)
 

@@ -11,7 +11,7 @@ from limner.core.config import LaunchConfig
 from limner.core.spec import RunSpec
 from limner.core.training.checkpoint import list_checkpoints, save_checkpoint
 from limner.core.util.errors import UserError
-from limner.distributed.storage import Mirror, claim
+from limner.distributed.storage import Mirror, prepare_run
 
 
 @pytest.fixture
@@ -109,18 +109,18 @@ def test_a_mirror_of_another_run_is_refused_and_not_touched(make_spec: Callable[
     """Also where this machine has never seen that run."""
     launch = LaunchConfig(launcher="local", storage=str(tmp_path / "bucket"))
     first = make_spec("run", launch)
-    claim(first)
+    prepare_run(first)
     save_checkpoint(first.run / "checkpoints", {}, 1, None, keep=2)
     Mirror(launch.storage, first.run).push()
     before = contents(tmp_path / "bucket" / "run")
     shutil.rmtree(first.run)
     with pytest.raises(UserError, match="was started with seed 0, not 1"):
-        claim(make_spec("run", launch, seed=1))
+        prepare_run(make_spec("run", launch, seed=1))
     with pytest.raises(UserError, match="has checkpoints and --resume is never"):
-        claim(make_spec("run", replace(launch, resume="never")))
+        prepare_run(make_spec("run", replace(launch, resume="never")))
     assert contents(tmp_path / "bucket" / "run") == before
     assert not first.run.exists()
-    claim(first)
+    prepare_run(first)
 
 
 @pytest.mark.parametrize("url", ["ftp://host/bucket", "/proc/nowhere"])

@@ -13,10 +13,12 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from limner.core.bundle import load_generator
-from limner.core.config import CadenceConfig, LaunchConfig, OptimizerConfig, PatchGANConfig, UNetConfig
+from limner.core.config import CadenceConfig, LaunchConfig, OptimizerConfig
+from limner.core.networks.config import PatchGANConfig, UNetConfig
 from limner.core.spec import RunSpec
-from limner.core.training.checkpoint import list_checkpoints
+from limner.core.training.checkpoint import MANIFEST, STATE, list_checkpoints
 from limner.core.util.errors import LimnerError, UserError
+from limner.core.util.files import sha256
 
 Train = Callable[..., bool]
 Remains = Callable[[Path], dict[str, Any]]
@@ -53,7 +55,31 @@ def test_batches_across_the_epochs_end_resume_exactly_too(make_spec: MakeSpec, t
     assert list_checkpoints(straight.run / "checkpoints")[-1].seen_images == 36
 
 
-def test_a_crash_goes_on_from_the_last_save_and_no_point_stands_twice(
+def test_a_run_of_an_earlier_version_resumes_exactly(make_spec: MakeSpec, train: Train, remains: Remains) -> None:
+    """Checkpoints of format 1 knew one generator and one discriminator; configs did not name a generator's kind."""
+    straight, stopped = (make_spec(name, cadence=EVERY_IMAGE) for name in ("straight", "stopped"))
+    assert train(straight)
+    assert not train(stopped, stop_at=4)
+    newest = list_checkpoints(stopped.run / "checkpoints")[-1].directory
+    state = torch.load(newest / STATE, weights_only=True)
+    old = {
+        **state["networks"],
+        "ema": state["averages"]["generator"],
+        "optimizers": [state["optimizers"][name] for name in ("generator", "discriminator")],
+        **{name: state[name] for name in ("precision", "seen_images", "rng")},
+    }
+    torch.save(old, newest / STATE)
+    manifest = json.loads((newest / MANIFEST).read_text(encoding="utf-8")) | {"format": 1}
+    manifest["files"][STATE] = {"bytes": (newest / STATE).stat().st_size, "sha256": sha256(newest / STATE)}
+    (newest / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    config = json.loads((stopped.run / "config.json").read_text(encoding="utf-8"))
+    del config["config"]["generator"]["kind"]
+    (stopped.run / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    assert train(stopped)
+    assert remains(stopped.run) == remains(straight.run)
+
+
+def test_a_crash_resumes_from_the_last_save_and_no_point_is_logged_twice(
     make_spec: MakeSpec, train: Train, remains: Remains, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     straight, crashed = (make_spec(name, cadence=EVERY_IMAGE) for name in ("straight", "crashed"))
@@ -63,9 +89,8 @@ def test_a_crash_goes_on_from_the_last_save_and_no_point_stands_twice(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(
-            "limner.core.training.state.TrainingState.rng_state", crash
-        )  # as a save begins, after an epoch's reports
+        # As a save begins, after an epoch's reports.
+        patch.setattr("limner.core.training.state.TrainingState.rng_state", crash)
         with pytest.raises(KeyboardInterrupt):
             train(crashed)
     assert train(crashed)
@@ -122,7 +147,7 @@ def test_bundles_start_other_runs(make_spec: MakeSpec, train: Train) -> None:
     before, after = (load_generator(spec.run / "model").state_dict() for spec in (first, tuned))
     assert all((before[name] - after[name]).abs().max() < 1e-6 for name in before)
     shutil.rmtree(first.run)
-    assert train(replace(tuned, config=replace(tuned.config, epochs=2))), "going on needs the bundle no more"
+    assert train(replace(tuned, config=replace(tuned.config, epochs=2))), "a resumed run does not need the bundle"
     train(first)
     other = make_spec("other", init_from=str(first.run / "model"), generator=UNetConfig(width=8))
     with pytest.raises(UserError, match="make them equal"):
@@ -168,7 +193,7 @@ def test_a_full_disk_is_one_line_and_the_last_checkpoint_is_intact(
 
     with monkeypatch.context() as patch:
         patch.setattr(torch, "save", full)
-        with pytest.raises(LimnerError, match=r"no space left .*run the same command again to go on from image 11"):
+        with pytest.raises(LimnerError, match=r"no space left .*run the same command again to resume from image 11"):
             train(spec)
     assert train(spec)
 

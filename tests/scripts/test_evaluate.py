@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from limner.core.bundle import BundleConfig, build_generator, save_bundle
-from limner.core.config import UNetConfig
+from limner.core.bundle import BundleConfig, save_bundle
+from limner.core.networks.config import UNetConfig
 from limner.core.util.errors import UserError
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -20,7 +20,7 @@ def evaluate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Evaluate:
     """Run the script in a directory with one trained model, runs/tiny/model."""
     torch.manual_seed(0)
     config = BundleConfig("pix2pix", 64, "stretch", (), UNetConfig(width=2, depth=4))
-    save_bundle(tmp_path / "runs" / "tiny" / "model", build_generator(config), config)
+    save_bundle(tmp_path / "runs" / "tiny" / "model", config.build(), config)
     monkeypatch.syspath_prepend(SCRIPTS)
     main = importlib.import_module("evaluate").main
     monkeypatch.chdir(tmp_path)

@@ -6,8 +6,8 @@ import pytest
 import torch
 from PIL import Image
 
-from limner.core.bundle import BundleConfig, build_generator, save_bundle
-from limner.core.config import DCGANGeneratorConfig, UNetConfig
+from limner.core.bundle import BundleConfig, save_bundle
+from limner.core.networks.config import DCGANGeneratorConfig, UNetConfig
 from limner.core.networks.init import init_weights
 from limner.core.util.errors import UserError
 from limner.data_pipeline.importers.prepare import PrepareOptions
@@ -21,7 +21,7 @@ Sample = Callable[..., None]
 def sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sample:
     """Run the script in a directory with one trained model, runs/tiny/model."""
     config = BundleConfig("dcgan", 64, "stretch", (), DCGANGeneratorConfig(latent=8, width=4))
-    generator = build_generator(config)
+    generator = config.build()
     init_weights(generator, 0, std=None)
     save_bundle(tmp_path / "runs" / "tiny" / "model", generator, config)
     monkeypatch.syspath_prepend(SCRIPTS)
@@ -72,7 +72,7 @@ def test_samples_are_compared_with_enough_portraits_or_none_is_drawn(sample: Sam
 def test_what_cannot_be_drawn_is_said_in_one_line(sample: Sample, tmp_path: Path) -> None:
     config = BundleConfig("pix2pix", 64, "stretch", (), UNetConfig(width=2, depth=4))
     torch.manual_seed(0)
-    save_bundle(tmp_path / "other", build_generator(config), config)
+    save_bundle(tmp_path / "other", config.build(), config)
     for arguments, words in (
         (["--model", "other"], "a pix2pix model draws nothing from noise"),
         (["--count", 0], "count 0: must be at least 1"),

@@ -1,4 +1,4 @@
-"""The command that users type: what it resolves, what it refuses, how it stops and goes on."""
+"""The command that users type: what it resolves, what it refuses, how it stops and resumes."""
 
 import importlib.util
 import json
@@ -134,11 +134,11 @@ def test_a_signal_saves_and_the_same_command_goes_on(tiny_data: Path, tmp_path: 
         process.send_signal(number)
         said, _ = process.communicate()
     assert process.returncode == 0
-    assert "stopped and saved: the same command again goes on" in said
+    assert "stopped and saved: the same command again resumes" in said
     stopped = list_checkpoints(run / "checkpoints")[-1].seen_images
     done = train("--data", tiny_data, *TINY, "--run", run, "--epochs", str(stopped // 11 + 1))
     assert done.returncode == 0, done.stderr
-    assert f"going on from image {stopped}" in done.stderr
+    assert f"resuming at image {stopped}" in done.stderr
     assert "done: model in" in done.stdout
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from limner.core.bundle import BundleConfig, save_bundle
-from limner.core.config import UNetConfig
+from limner.core.networks.config import UNetConfig
 from limner.core.networks.init import init_weights
 from limner.core.networks.unet import UNet
 from limner.core.util.errors import UserError

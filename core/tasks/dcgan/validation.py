@@ -1,34 +1,35 @@
-"""How a DCGAN run looks at its generator: a sheet of fixed latents, their diversity, and a warning of collapse."""
+"""How a DCGAN run validates its generator: a grid of fixed latents, their diversity, and a warning of collapse."""
 
 import logging
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from limner.core.batch import Batch, to_images
-from limner.core.config import DCGANConfig
 from limner.core.image_grid import tiles
 from limner.core.images import Uint8Image
 from limner.core.metrics.diversity import mean_pairwise_distance
 from limner.core.metrics.swd import sliced_wasserstein
 from limner.core.networks.dcgan import DCGANDiscriminator
-from limner.core.networks.residual import ModernDiscriminator
+from limner.core.networks.residual import ResidualDiscriminator
 from limner.core.noise import Purpose, normal
-from limner.core.tasks.pix2pix.validation import evaluating
+from limner.core.tasks.dcgan.config import DCGANConfig
+from limner.core.tasks.validation import evaluating, run_generator
 from limner.core.util.errors import LimnerError
 
-Discriminator = DCGANDiscriminator | ModernDiscriminator
+Discriminator = DCGANDiscriminator | ResidualDiscriminator
 
 _log = logging.getLogger("limner")
 
 REMEDIES = (
-    "try --preset modern, a smaller --optimizer.lr, a larger --r1-weight, --diff-augment options on, or go on from an "
+    "try --preset modern, a smaller --optimizer.lr, a larger --r1-weight, --diff-augment options on, or resume from an "
     "earlier checkpoint"
 )
 
 
-class NoiseWatcher:
-    """Judges a generator by the same latents each time, beside as many portraits of the data."""
+class NoiseValidator:
+    """Validates a generator on the same latents each time, against as many portraits of the data."""
 
     score = "samples/swd"
 
@@ -40,28 +41,28 @@ class NoiseWatcher:
         self._device = device
         self._latents = normal(config.seed, Purpose.SAMPLE, data.position, config.generator.latent)
 
-    def samples(self, generator: nn.Module) -> Uint8Image:
-        """A square of samples."""
-        return tiles(list(to_images(self._generate(generator))))
+    def sample_grid(self, generators: Mapping[str, nn.Module]) -> Uint8Image:
+        """Make a square grid of samples, (H, W, 3) uint8."""
+        return tiles(list(to_images(self._generate(generators))))
 
-    def evaluate(self, generator: nn.Module, seen_images: int) -> dict[str, float]:
-        """Diversity of the samples as a fraction of the data's, and their sliced Wasserstein distance to the data.
+    def evaluate(self, generators: Mapping[str, nn.Module], seen_images: int) -> dict[str, float]:
+        """Compute the samples' diversity as a fraction of the data's, and their sliced Wasserstein distance to it.
 
         LimnerError where the samples have collapsed and the config asks to stop.
         """
-        fake = self._generate(generator)
+        fake = self._generate(generators)
         photo = self._data.photo
         pixels = mean_pairwise_distance(fake) / mean_pairwise_distance(photo)
         features = mean_pairwise_distance(self._features(fake)) / mean_pairwise_distance(self._features(photo))
         distances = sliced_wasserstein(fake, photo)
-        self._judge(pixels, seen_images)
+        self._check_collapse(pixels, seen_images)
         return {
             "diversity/pixels": pixels,
             "diversity/features": features,
             self.score: sum(distances.values()) / len(distances),
         }
 
-    def _judge(self, diversity: float, seen_images: int) -> None:
+    def _check_collapse(self, diversity: float, seen_images: int) -> None:
         config = self._config
         collapsed = diversity < config.collapse_fraction  # NaN is not: the loop has a line of its own for it
         if not collapsed or seen_images < config.collapse_after_images:
@@ -74,10 +75,9 @@ class NoiseWatcher:
             raise LimnerError(finding)
         _log.warning(finding)
 
-    def _generate(self, generator: nn.Module) -> Tensor:
-        with evaluating(generator):
-            fake: Tensor = generator(self._latents.to(self._device), self._data.style.to(self._device))
-        return fake.float().cpu()
+    def _generate(self, generators: Mapping[str, nn.Module]) -> Tensor:
+        latents, style = self._latents.to(self._device), self._data.style.to(self._device)
+        return run_generator(generators["generator"], latents, style)
 
     def _features(self, images: Tensor) -> Tensor:
         with evaluating(self._discriminator):

@@ -1,35 +1,38 @@
-"""The adversarial law of pix2pix (Isola et al. 2017, section 3.1), free of precision, processes, logging and files."""
+"""The objective of pix2pix (Isola et al. 2017, section 3.1), free of precision, processes, logging and files."""
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from limner.core.batch import Batch
-from limner.core.config import GanLoss
-from limner.core.losses import Losses, discriminator_loss, generator_loss
+from limner.core.losses import GAN_LOSSES, discriminator_loss, generator_loss
+from limner.core.tasks.pix2pix.config import Pix2PixConfig
+from limner.core.training.objective import Losses, Networks, Objective, Phase
 
 
-class Pix2PixLaw:
-    """Sketches should fool a discriminator that sees them beside their photo, and lie near the real ones in L1."""
+class Pix2PixObjective(Objective):
+    """Sketches should fool a discriminator that sees them with their photo, and be close to the real ones in L1."""
 
-    def __init__(self, gan_loss: GanLoss, l1_weight: float, discriminator_weight: float, joint_pass: bool) -> None:
-        """joint_pass: judge real and fake in one batch; exact unless the discriminator has batch norm, whose
-        statistics the paper takes over each alone."""
-        self.gan_loss = gan_loss
-        self.l1_weight = l1_weight
-        self.discriminator_weight = discriminator_weight
-        self.joint_pass = joint_pass
-        self.penalty_interval = 0
+    def __init__(self, config: Pix2PixConfig) -> None:
+        self.gan_loss = config.gan_loss
+        self.l1_weight = config.l1_weight
+        self.discriminator_weight = config.discriminator_weight
+        self.joint_pass = config.discriminator.norm != "batch"
+        """Run real and fake as one batch: exact without batch norm, whose statistics the paper takes of each alone."""
+        self.phases = (
+            Phase("discriminator", self.discriminator_loss, lr_factor=config.optimizer.discriminator_lr_factor),
+            Phase("generator", self.generator_loss),
+        )
 
-    def generate(self, generator: nn.Module, batch: Batch) -> Tensor:
-        """Sketches (N, C, S, S) in [-1, 1] for the batch's photos, with gradients."""
-        fake: Tensor = generator(batch.photo, batch.style)
+    def generate(self, networks: Networks, batch: Batch) -> Tensor:
+        """Translate the batch's photos: sketches (N, C, S, S) in [-1, 1]."""
+        fake: Tensor = networks["generator"](batch.photo, batch.style)
         return fake
 
-    def discriminator_loss(self, discriminator: nn.Module, batch: Batch, fake: Tensor) -> Losses:
-        """Loss of the discriminator on real pairs and on `fake` (detached); weighted so that it learns more slowly."""
+    def discriminator_loss(self, networks: Networks, batch: Batch, fake: Tensor) -> Losses:
+        """Compute the discriminator's loss on real pairs and on `fake`, weighted so that it learns more slowly."""
         assert batch.sketch is not None
-        photo, real = batch.photo, batch.sketch
+        discriminator, photo, real, fake = networks["discriminator"], batch.photo, batch.sketch, fake.detach()
         if self.joint_pass:
             logits = discriminator(torch.cat([photo, photo]), torch.cat([real, fake]), torch.cat([batch.style] * 2))
             real_logits, fake_logits = logits.chunk(2)
@@ -44,14 +47,15 @@ class Pix2PixLaw:
         }
         return loss, stats
 
-    def penalty(self, discriminator: nn.Module, batch: Batch, fake: Tensor) -> Losses:
-        """None: never called, as `penalty_interval` is 0."""
-        raise NotImplementedError
-
-    def generator_loss(self, discriminator: nn.Module, batch: Batch, fake: Tensor) -> Losses:
-        """Loss of the generator for `fake`: GAN + l1_weight * L1 (Isola et al. 2017, equation 4)."""
+    def generator_loss(self, networks: Networks, batch: Batch, fake: Tensor) -> Losses:
+        """Compute the generator's loss: GAN + l1_weight * L1 (Isola et al. 2017, equation 4)."""
         assert batch.sketch is not None
-        gan = generator_loss(self.gan_loss, discriminator(batch.photo, fake, batch.style))
+        discriminator = networks["discriminator"]
+        fake_logits = discriminator(batch.photo, fake, batch.style)
+        real_logits = fake_logits
+        if GAN_LOSSES[self.gan_loss].generator_needs_real:
+            real_logits = discriminator(batch.photo, batch.sketch, batch.style)
+        gan = generator_loss(self.gan_loss, real_logits, fake_logits)
         l1 = F.l1_loss(fake.float(), batch.sketch)
         loss = gan + self.l1_weight * l1
         return loss, {"loss/generator": loss, "loss/gan": gan, "loss/l1": l1}

@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from limner.core.config import Architecture, DCGANDiscriminatorConfig, DCGANGeneratorConfig
+from limner.core.networks.config import Architecture, DCGANDiscriminatorConfig, DCGANGeneratorConfig
 from limner.core.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from limner.core.networks.init import init_weights
-from limner.core.networks.residual import ModernDiscriminator, ModernGenerator
+from limner.core.networks.residual import ResidualDiscriminator, ResidualGenerator
 
-GENERATORS: dict[Architecture, Any] = {"paper": DCGANGenerator, "modern": ModernGenerator}
-DISCRIMINATORS: dict[Architecture, Any] = {"paper": DCGANDiscriminator, "modern": ModernDiscriminator}
+GENERATORS: dict[Architecture, Any] = {"paper": DCGANGenerator, "modern": ResidualGenerator}
+DISCRIMINATORS: dict[Architecture, Any] = {"paper": DCGANDiscriminator, "modern": ResidualDiscriminator}
 
 
 def count(network: nn.Module) -> int:
@@ -48,7 +48,7 @@ def test_shapes_at_every_size(architecture: Architecture, size: int) -> None:
 
 
 def test_modern_images_do_not_depend_on_their_batch() -> None:
-    generator = ModernGenerator(DCGANGeneratorConfig(latent=7, width=4), 64)
+    generator = ResidualGenerator(DCGANGeneratorConfig(latent=7, width=4), 64)
     init_weights(generator, 0, std=None)
     latents = torch.randn(5, 7, generator=torch.Generator().manual_seed(0))
     together, alone = generator(latents), torch.cat([generator(latents[i : i + 1]) for i in range(5)])
@@ -58,8 +58,8 @@ def test_modern_images_do_not_depend_on_their_batch() -> None:
 def test_modern_activations_keep_their_size_with_first_weights() -> None:
     """So that fp16 holds them and no layer is dead: images neither flat nor all black and white, logits near 0."""
     for size in (64, 256):
-        generator = ModernGenerator(DCGANGeneratorConfig(width=16), size)
-        discriminator = ModernDiscriminator(DCGANDiscriminatorConfig(width=16), size)
+        generator = ResidualGenerator(DCGANGeneratorConfig(width=16), size)
+        discriminator = ResidualDiscriminator(DCGANDiscriminatorConfig(width=16), size)
         init_weights(generator, 0, std=None)
         init_weights(discriminator, 1, std=None)
         images = generator(torch.randn(4, 100, generator=torch.Generator().manual_seed(0)))

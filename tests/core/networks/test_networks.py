@@ -3,11 +3,12 @@
 import pytest
 import torch
 
-from limner.core.config import PatchGANConfig, UNetConfig
+from limner.core.networks.config import PatchGANConfig, UNetConfig
+from limner.core.networks.generators import inference_twin
 from limner.core.networks.init import init_weights
 from limner.core.networks.layers import InstanceNorm
 from limner.core.networks.patchgan import PatchGAN
-from limner.core.networks.unet import UNet, for_inference
+from limner.core.networks.unet import UNet
 
 
 def count(network: torch.nn.Module) -> int:
@@ -78,14 +79,14 @@ def test_a_batch_norm_generator_is_used_by_batch_statistics_at_batch_1() -> None
     unet = UNet(UNetConfig(width=4, depth=5, norm="batch"))
     init_weights(unet, seed=3)
     photos = torch.rand(3, 3, 64, 64) * 2 - 1
-    twin = for_inference(unet)
+    twin = inference_twin(unet, 64)
     torch.testing.assert_close(twin(photos), torch.cat([unet.train()(photo[None]) for photo in photos]))
-    assert for_inference(twin) is twin
+    assert inference_twin(twin, 64) is twin
 
 
 def test_dropout_is_gone_for_inference() -> None:
     unet = UNet(UNetConfig(width=4, depth=5, dropout=0.5))
-    assert not any(isinstance(module, torch.nn.Dropout) for module in for_inference(unet).modules())
+    assert not any(isinstance(module, torch.nn.Dropout) for module in inference_twin(unet, 64).modules())
 
 
 def test_style_changes_the_drawing_and_must_be_given() -> None:

@@ -6,35 +6,45 @@ import pytest
 import torch
 
 from limner.core.batch import Batch
-from limner.core.config import OptimizerConfig, PatchGANConfig, Precision, UNetConfig
+from limner.core.config import Precision
+from limner.core.networks.config import PatchGANConfig, UNetConfig
 from limner.core.networks.init import init_weights
 from limner.core.networks.patchgan import PatchGAN
 from limner.core.networks.unet import UNet
-from limner.core.tasks.pix2pix.objective import Pix2PixLaw
+from limner.core.tasks.pix2pix.config import Pix2PixConfig
+from limner.core.tasks.pix2pix.objective import Pix2PixObjective
 from limner.core.training.precision import MixedPrecision, has_fast_bf16
-from limner.core.training.step import Phase, TrainingStep, adam
+from limner.core.training.step import TrainingStep
 from limner.core.util.errors import UserError
 
 CPU = torch.device("cpu")
 GPU = torch.device("cuda", 0)
 
 
-def build(precision: Precision, device: torch.device) -> TrainingStep:
-    mixed = MixedPrecision(precision, device)
-    networks = UNet(UNetConfig(width=4, depth=4)), PatchGAN(PatchGANConfig(width=4, layers=2))
-    phases = []
-    for name, network in zip(("generator", "discriminator"), networks, strict=True):
-        init_weights(network, len(name))
-        network.to(device, memory_format=mixed.memory_format)  # type: ignore[call-overload]
-        phases.append(Phase(name, network, network, adam(network, OptimizerConfig())))
-    return TrainingStep(Pix2PixLaw("bce", 100.0, 0.5, joint_pass=True), phases[0], phases[1], mixed, None)
+Build = Callable[[Precision, torch.device], TrainingStep]
+Losses = Callable[[Precision, torch.device, Batch, int], list[float]]
 
 
-def losses(precision: Precision, device: torch.device, batch: Batch, steps: int) -> list[float]:
-    step = build(precision, device)
-    assert batch.sketch is not None
-    there = Batch(batch.photo.to(device), batch.sketch.to(device), batch.style.to(device), batch.position)
-    return [float(step([there], 2 * (n + 1), 2, lr=2e-4)["loss/l1"]) for n in range(steps)]
+@pytest.fixture
+def build(make_step: Callable[..., TrainingStep]) -> Build:
+    def make(precision: Precision, device: torch.device) -> TrainingStep:
+        generator, discriminator = UNet(UNetConfig(width=4, depth=4)), PatchGAN(PatchGANConfig(width=4, layers=2))
+        init_weights(generator, 9)
+        init_weights(discriminator, 13)
+        return make_step(Pix2PixObjective(Pix2PixConfig()), generator, discriminator, precision, device)
+
+    return make
+
+
+@pytest.fixture
+def losses(build: Build) -> Losses:
+    def train(precision: Precision, device: torch.device, batch: Batch, steps: int) -> list[float]:
+        step = build(precision, device)
+        assert batch.sketch is not None
+        there = Batch(batch.photo.to(device), batch.sketch.to(device), batch.style.to(device), batch.position)
+        return [float(step([there], 2 * (n + 1), 2, lr=2e-4)["loss/l1"]) for n in range(steps)]
+
+    return train
 
 
 def test_auto_takes_bf16_where_the_hardware_has_it() -> None:
@@ -51,15 +61,15 @@ def test_fp32_on_a_cpu_is_nchw_and_the_rest_channels_last() -> None:
     assert MixedPrecision("bf16", CPU).memory_format == torch.channels_last
 
 
-def test_autocast_lowers_the_arithmetic_and_not_the_weights() -> None:
+def test_autocast_lowers_the_arithmetic_and_not_the_weights(build: Build) -> None:
     step = build("bf16", CPU)
-    network = step.generator.network
+    network = step.networks["generator"].network
     with step.precision.autocast():
         assert network(torch.zeros(1, 3, 32, 32)).dtype == torch.bfloat16
     assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
 
 
-def test_bf16_learns_what_fp32_learns(make_batch: Callable[..., Batch]) -> None:
+def test_bf16_learns_what_fp32_learns(make_batch: Callable[..., Batch], losses: Losses) -> None:
     """L1 over five steps within 2 %."""
     batch = make_batch(2, 32)
     assert losses("bf16", CPU, batch, 5) == pytest.approx(losses("fp32", CPU, batch, 5), rel=0.02)
@@ -79,7 +89,7 @@ def test_a_step_returns_the_norm_of_its_gradients() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 0.005), ("bf16", 0.03), ("fp16", 0.01)])
 def test_a_gpu_learns_what_the_cpu_learns(
-    make_batch: Callable[..., Batch], precision: Precision, tolerance: float
+    make_batch: Callable[..., Batch], losses: Losses, precision: Precision, tolerance: float
 ) -> None:
     batch = make_batch(2, 32)
     assert losses(precision, GPU, batch, 50) == pytest.approx(losses("fp32", CPU, batch, 50), rel=tolerance)
@@ -87,7 +97,7 @@ def test_a_gpu_learns_what_the_cpu_learns(
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
-def test_fp16_scalers_are_apart_and_come_back(make_batch: Callable[..., Batch]) -> None:
+def test_fp16_scalers_are_apart_and_come_back(make_batch: Callable[..., Batch], build: Build) -> None:
     step = build("fp16", GPU)
     batch = make_batch(2, 32)
     assert batch.sketch is not None

@@ -10,31 +10,30 @@ import torch.nn.functional as F
 from torch import nn
 
 from limner.core.batch import Batch
-from limner.core.config import OptimizerConfig, PatchGANConfig, UNetConfig
+from limner.core.networks.config import Norm, PatchGANConfig, UNetConfig
 from limner.core.networks.init import init_weights
 from limner.core.networks.patchgan import PatchGAN
 from limner.core.networks.unet import UNet
-from limner.core.tasks.pix2pix.objective import Pix2PixLaw
-from limner.core.training.ema import Ema
-from limner.core.training.precision import MixedPrecision
-from limner.core.training.step import Phase, TrainingStep, adam
+from limner.core.tasks.pix2pix.config import Pix2PixConfig
+from limner.core.tasks.pix2pix.objective import Pix2PixObjective
+from limner.core.training.step import TrainingStep
 
 Batches = Callable[..., Batch]
+Build = Callable[..., TrainingStep]
 
 
-def build(norm: str = "instance", joint_pass: bool = True, ema: bool = False) -> TrainingStep:
-    generator = UNet(UNetConfig(width=4, depth=4, norm=norm))  # type: ignore[arg-type]
-    discriminator = PatchGAN(PatchGANConfig(width=4, layers=2, norm=norm))  # type: ignore[arg-type]
-    init_weights(generator, 0)
-    init_weights(discriminator, 1)
-    config = OptimizerConfig(lr=1e-2)
-    return TrainingStep(
-        Pix2PixLaw("bce", 100.0, 0.5, joint_pass),
-        Phase("generator", generator, generator, adam(generator, config)),
-        Phase("discriminator", discriminator, discriminator, adam(discriminator, config)),
-        MixedPrecision("fp32", torch.device("cpu")),
-        Ema(generator, 100.0) if ema else None,
-    )
+@pytest.fixture
+def build(make_step: Callable[..., TrainingStep]) -> Build:
+    def make(norm: Norm = "instance", joint_pass: bool = True, ema: bool = False) -> TrainingStep:
+        generator = UNet(UNetConfig(width=4, depth=4, norm=norm))
+        discriminator = PatchGAN(PatchGANConfig(width=4, layers=2, norm=norm))
+        init_weights(generator, 0)
+        init_weights(discriminator, 1)
+        objective = Pix2PixObjective(Pix2PixConfig(discriminator=PatchGANConfig(norm=norm)))
+        objective.joint_pass = joint_pass
+        return make_step(objective, generator, discriminator, ema_images=100.0 if ema else None)
+
+    return make
 
 
 def run(step: TrainingStep, *batches: Batch, seen: int = 2) -> dict[str, torch.Tensor]:
@@ -47,7 +46,7 @@ def weights(module: nn.Module) -> torch.Tensor:
 
 def plain_step(step: TrainingStep, batch: Batch) -> None:
     """One pix2pix step as its PyTorch port writes it: D first on detached fakes, then G through a fresh D pass."""
-    generator, discriminator = step.generator.network, step.discriminator.network
+    generator, discriminator = (step.networks[name].network for name in ("generator", "discriminator"))
     optimizers = [torch.optim.Adam(net.parameters(), lr=1e-2, betas=(0.5, 0.999)) for net in (generator, discriminator)]
     assert batch.sketch is not None
     fake = generator(batch.photo)
@@ -65,18 +64,18 @@ def plain_step(step: TrainingStep, batch: Batch) -> None:
 
 
 @pytest.mark.parametrize(("norm", "joint_pass"), [("instance", True), ("instance", False), ("batch", False)])
-def test_step_equals_the_plain_step(make_batch: Batches, norm: str, joint_pass: bool) -> None:
+def test_step_equals_the_plain_step(make_batch: Batches, build: Build, norm: Norm, joint_pass: bool) -> None:
     step, plain = build(norm, joint_pass), build(norm, joint_pass)
     batch = make_batch()
     run(step, batch)
     plain_step(plain, batch)
-    for phase, twin in ((step.generator, plain.generator), (step.discriminator, plain.discriminator)):
+    for name in ("generator", "discriminator"):
         # Adam's first step is lr * sign(gradient): where a gradient is rounding noise about 0, the sign is free.
-        off = (weights(phase.network) - weights(twin.network)).abs()
+        off = (weights(step.networks[name].network) - weights(plain.networks[name].network)).abs()
         assert (off > 1e-5).float().mean() < 1e-3
 
 
-def test_accumulated_halves_equal_one_whole_batch(make_batch: Batches) -> None:
+def test_accumulated_halves_equal_one_whole_batch(make_batch: Batches, build: Build) -> None:
     whole, halves = build(), build()
     batch = make_batch(4)
     assert batch.sketch is not None
@@ -89,38 +88,43 @@ def test_accumulated_halves_equal_one_whole_batch(make_batch: Batches) -> None:
         torch.testing.assert_close(accumulated[name].double(), value.double(), rtol=1e-4, atol=1e-6)
 
 
-def test_every_phase_trains_its_own_network_only(make_batch: Batches) -> None:
+def test_every_phase_trains_its_own_network_only(make_batch: Batches, build: Build) -> None:
     step = build()
-    before = [weights(step.generator.network), weights(step.discriminator.network)]
-    step.generator.optimizer.step = lambda: None  # type: ignore[method-assign, assignment]
+    generator, discriminator = step.networks["generator"], step.networks["discriminator"]
+    before = [weights(generator.network), weights(discriminator.network)]
+    generator.optimizer.step = lambda: None  # type: ignore[method-assign, assignment]
     run(step, make_batch())
-    assert torch.equal(before[0], weights(step.generator.network))
-    assert not torch.equal(before[1], weights(step.discriminator.network))
+    assert torch.equal(before[0], weights(generator.network))
+    assert not torch.equal(before[1], weights(discriminator.network))
 
 
-def test_average_follows_the_generator_more_slowly(make_batch: Batches) -> None:
+def test_average_follows_the_generator_more_slowly(make_batch: Batches, build: Build) -> None:
     step = build(ema=True)
-    assert step.ema is not None
-    start = weights(step.ema.network)
+    average = step.averages["generator"].network
+    start = weights(average)
     run(step, make_batch(), seen=10_000)
-    moved, averaged = weights(step.generator.network) - start, weights(step.ema.network) - start
+    moved, averaged = weights(step.networks["generator"].network) - start, weights(average) - start
     torch.testing.assert_close(averaged, moved * (1 - 0.5 ** (2 / 100)), rtol=1e-2, atol=1e-7)
 
 
-def test_a_non_finite_image_is_named_by_its_count_even_when_later_steps_are_fine(make_batch: Batches) -> None:
+def test_a_non_finite_image_is_named_by_its_count_even_when_later_steps_are_fine(
+    make_batch: Batches, build: Build
+) -> None:
     step = build()
     run(step, make_batch(), seen=2)
     assert step.first_non_finite().item() == float("inf")
-    good = copy.deepcopy(step.generator.network.state_dict())
+    good = copy.deepcopy(step.networks["generator"].network.state_dict())
     bad = make_batch()
     bad.photo[0, 0, 0, 0] = float("nan")
     run(step, bad, seen=4)
-    step.generator.network.load_state_dict(good)
+    step.networks["generator"].network.load_state_dict(good)
     run(step, make_batch(), seen=6)
     assert step.first_non_finite().item() == 4.0
 
 
-def test_step_never_asks_the_device_for_a_value(make_batch: Batches, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_step_never_asks_the_device_for_a_value(
+    make_batch: Batches, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On a GPU each of these would wait for the device."""
     step = build(ema=True)
     run(step, make_batch())

@@ -9,10 +9,11 @@ import torch
 
 import limner.deploy.evaluation.pairs
 from limner.core.batch import to_images
-from limner.core.bundle import BundleConfig, build_generator, load_generator, save_bundle
-from limner.core.config import Fit, UNetConfig
+from limner.core.bundle import BundleConfig, load_generator, save_bundle
+from limner.core.config import Fit
 from limner.core.images import Uint8Image
 from limner.core.metrics.paired import PairScores, mean_scores, score_pair
+from limner.core.networks.config import UNetConfig
 from limner.core.util.errors import UserError
 from limner.data_pipeline.images import resize
 from limner.data_pipeline.index import load_dataset, write_dataset
@@ -30,7 +31,7 @@ def make_model(tmp_path: Path) -> MakeModel:
     def make(styles: tuple[str, ...] = (), fit: Fit = "stretch") -> Path:
         torch.manual_seed(0)
         config = BundleConfig("pix2pix", 64, fit, styles, UNetConfig(width=4, depth=4, styles=len(styles)))
-        save_bundle(tmp_path / "model", build_generator(config), config)
+        save_bundle(tmp_path / "model", config.build(), config)
         return tmp_path / "model"
 
     return make

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 import limner.deploy.evaluation.portraits
-from limner.core.bundle import BundleConfig, build_generator, save_bundle
-from limner.core.config import DCGANGeneratorConfig
+from limner.core.bundle import BundleConfig, save_bundle
+from limner.core.networks.config import DCGANGeneratorConfig
 from limner.core.networks.init import init_weights
 from limner.core.util.errors import UserError
 from limner.data_pipeline.importers.prepare import PrepareOptions
@@ -25,7 +25,7 @@ def track(things: Iterable[Any], total: int, what: str) -> Iterable[Any]:
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     config = BundleConfig("dcgan", 64, "stretch", (), DCGANGeneratorConfig(latent=8, width=4))
-    generator = build_generator(config)
+    generator = config.build()
     init_weights(generator, 0, std=None)
     save_bundle(tmp_path / "model", generator, config)
     return tmp_path / "model"
