@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from limner.core.config import require
 from limner.core.signature import Port, Signature
@@ -11,10 +11,11 @@ from limner.core.signature import Port, Signature
 Norm = Literal["instance", "batch", "none"]
 Upsample = Literal["transpose", "resize"]
 Architecture = Literal["paper", "modern"]
+T = TypeVar("T", bound="PhotoGeneratorBase")
 
 
 @dataclass(frozen=True)
-class TranslatorConfig:
+class PhotoGeneratorBase:
     """What every generator from photo to sketch has."""
 
     in_channels: int = 3
@@ -36,6 +37,18 @@ class TranslatorConfig:
         require(self.in_channels >= 1 and self.out_channels >= 1, "generator channels must be at least 1")
         require(self.styles is None or self.styles >= 0, f"generator styles {self.styles}: must not be negative")
 
+    def resolved(self: T, image_size: int) -> T:
+        """The architecture with all that follows from the image size; UserError where they do not go together."""
+        return self
+
+    def inference(self: T) -> T:
+        """The architecture of the trained generator: without dropout, and with instance norm in place of batch norm.
+
+        The authors of pix2pix and CycleGAN run batch norm by batch statistics at test time too, at batch 1; instance
+        norm with the same affine weights computes just that, and at any batch size.
+        """
+        return dataclasses.replace(self, dropout=0.0, norm="instance" if self.norm == "batch" else self.norm)
+
     def signature(self, image_size: int) -> Signature:
         """The ports of the generator at an image size."""
         photo = Port("photo", (self.in_channels, image_size, image_size), "float32")
@@ -43,7 +56,7 @@ class TranslatorConfig:
 
 
 @dataclass(frozen=True)
-class UNetConfig(TranslatorConfig):
+class UNetConfig(PhotoGeneratorBase):
     """The U-Net generator of pix2pix; deeper levels have 2, 4 and at most 8 times `width` channels."""
 
     kind: Literal["unet"] = "unet"
@@ -65,14 +78,6 @@ class UNetConfig(TranslatorConfig):
             f"generator depth {self.depth}: an image of {image_size} pixels can be halved {levels} times at most",
         )
         return dataclasses.replace(self, depth=self.depth or min(8, levels))
-
-    def inference(self) -> "UNetConfig":
-        """The architecture of the trained generator: without dropout, and with instance norm in place of batch norm.
-
-        pix2pix's authors run batch norm by batch statistics at test time too, at batch 1; instance norm with the same
-        affine weights computes just that, and at any batch size.
-        """
-        return dataclasses.replace(self, dropout=0.0, norm="instance" if self.norm == "batch" else self.norm)
 
 
 @dataclass(frozen=True)
@@ -141,7 +146,10 @@ class DCGANDiscriminatorConfig:
         require(self.frozen_stages >= 0, f"discriminator frozen-stages {self.frozen_stages}: must not be negative")
 
 
-GeneratorConfig = UNetConfig | DCGANGeneratorConfig
+PhotoGeneratorConfig = UNetConfig
+"""The generators from photo to sketch, told apart by their `kind`."""
+GeneratorConfig = PhotoGeneratorConfig | DCGANGeneratorConfig
+"""All generators."""
 
 
 def _conditioned(source: Port, styles: int, channels: int, image_size: int) -> Signature:

@@ -34,13 +34,18 @@ class InstanceNorm(nn.InstanceNorm2d):
         return normed
 
 
-def upsample_layer(upsample: Upsample, in_channels: int, out_channels: int, bias: bool) -> nn.Module:
-    """(N, in_channels, H, W) -> (N, out_channels, 2H, 2W).
+def upsample_layer(
+    upsample: Upsample, in_channels: int, out_channels: int, bias: bool, kernel_size: int = 4
+) -> nn.Module:
+    """Make a layer (N, in_channels, H, W) -> (N, out_channels, 2H, 2W).
 
-    "transpose" is the paper's 4x4 transposed convolution; "resize" is free of its checkerboard (Odena et al. 2016).
+    "transpose" is a transposed convolution: pix2pix has kernels of 4, CycleGAN of 3; "resize", nearest neighbour and a
+    3x3 convolution, is free of its checkerboard (Odena et al. 2016).
     """
     if upsample == "transpose":
-        return nn.ConvTranspose2d(in_channels, out_channels, kernel_size=4, stride=2, padding=1, bias=bias)
+        return nn.ConvTranspose2d(
+            in_channels, out_channels, kernel_size, stride=2, padding=1, output_padding=kernel_size % 2, bias=bias
+        )
     return nn.Sequential(
         nn.Upsample(scale_factor=2, mode="nearest"),
         nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1, bias=bias),

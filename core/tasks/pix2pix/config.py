@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from limner.core.config import CadenceConfig, OptimizerConfig, TrainConfig, require
 from limner.core.losses import GanLoss
-from limner.core.networks.config import PatchGANConfig, UNetConfig
+from limner.core.networks.config import PatchGANConfig, PhotoGeneratorConfig, UNetConfig
 from limner.core.tasks.task import Preset
 
 
@@ -12,7 +12,7 @@ from limner.core.tasks.task import Preset
 class Pix2PixConfig(TrainConfig):
     """A photo-to-sketch run (Isola et al. 2017, arXiv:1611.07004)."""
 
-    generator: UNetConfig = field(default_factory=UNetConfig)
+    generator: PhotoGeneratorConfig = field(default_factory=UNetConfig)
     discriminator: PatchGANConfig = field(default_factory=PatchGANConfig)
     gan_loss: GanLoss = "bce"
     """bce: the paper's; lsgan; hinge; relativistic: each real patch against a generated one."""
