@@ -11,10 +11,10 @@ from torch.nn import functional as F
 from torch.optim import Adam
 
 from limner.core.batch import Batch
+from limner.core.networks.generators import build_generator
 from limner.core.networks.init import init_weights
 from limner.core.networks.layers import InstanceNorm
 from limner.core.networks.patchgan import PatchGAN
-from limner.core.networks.unet import UNet
 from limner.core.tasks.pix2pix.config import Pix2PixConfig
 
 
@@ -23,7 +23,10 @@ class PlainStep:
 
     def __init__(self, config: Pix2PixConfig, device: torch.device) -> None:
         """Networks with the same first weights as a run of `config` has."""
-        generator, discriminator = UNet(config.generator.resolved(config.image_size)), PatchGAN(config.discriminator)
+        generator, discriminator = (
+            build_generator(config.generator.resolved(config.image_size), config.image_size),
+            PatchGAN(config.discriminator),
+        )
         init_weights(generator, config.seed)
         init_weights(discriminator, config.seed + 1)
         self.generator = with_torch_norms(generator).to(device)
