@@ -81,6 +81,18 @@ class UNetConfig(PhotoGeneratorBase):
 
 
 @dataclass(frozen=True)
+class ResNetConfig(PhotoGeneratorBase):
+    """The ResNet generator of CycleGAN; its residual blocks have 4 times `width` channels."""
+
+    kind: Literal["resnet9", "resnet6"] = "resnet9"
+
+    @property
+    def num_blocks(self) -> int:
+        """Residual blocks."""
+        return {"resnet9": 9, "resnet6": 6}[self.kind]
+
+
+@dataclass(frozen=True)
 class PatchGANConfig:
     """The PatchGAN discriminator of pix2pix, which sees photo and sketch concatenated in channels."""
 
@@ -146,7 +158,7 @@ class DCGANDiscriminatorConfig:
         require(self.frozen_stages >= 0, f"discriminator frozen-stages {self.frozen_stages}: must not be negative")
 
 
-PhotoGeneratorConfig = UNetConfig
+PhotoGeneratorConfig = UNetConfig | ResNetConfig
 """The generators from photo to sketch, told apart by their `kind`."""
 GeneratorConfig = PhotoGeneratorConfig | DCGANGeneratorConfig
 """All generators."""

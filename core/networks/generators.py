@@ -6,10 +6,11 @@ from typing import Any
 
 import torch
 
-from limner.core.networks.config import DCGANGeneratorConfig, GeneratorConfig, UNetConfig
+from limner.core.networks.config import DCGANGeneratorConfig, GeneratorConfig, ResNetConfig, UNetConfig
 from limner.core.networks.dcgan import DCGANGenerator
 from limner.core.networks.generator import Generator
 from limner.core.networks.residual import ResidualGenerator
+from limner.core.networks.resnet import ResNet
 from limner.core.networks.unet import UNet
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -27,6 +28,8 @@ class GeneratorKind:
 
 GENERATORS: dict[str, GeneratorKind] = {
     "unet": GeneratorKind(UNetConfig, lambda config, image_size: UNet(config)),
+    "resnet9": GeneratorKind(ResNetConfig, lambda config, image_size: ResNet(config)),
+    "resnet6": GeneratorKind(ResNetConfig, lambda config, image_size: ResNet(config)),
     "dcgan": GeneratorKind(DCGANGeneratorConfig, DCGANGenerator),
     "residual": GeneratorKind(DCGANGeneratorConfig, ResidualGenerator),
 }

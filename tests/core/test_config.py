@@ -50,6 +50,7 @@ def test_a_wrong_value_is_refused_by_name(make: object, message: str) -> None:
 def test_depth_follows_the_image_size_unless_it_is_given(size: int, depth: int) -> None:
     config = replace(TASKS["pix2pix"].presets["demo"].config, image_size=size)
     assert isinstance(config, Pix2PixConfig)
+    assert isinstance(config.generator, UNetConfig)
     assert config.generator.resolved(size).depth == depth
     assert UNetConfig(depth=5).resolved(size).depth == 5
 
