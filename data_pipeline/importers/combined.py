@@ -10,7 +10,12 @@ from limner.data_pipeline.importers.source import File
 
 
 def import_combined(source: Path, out: Path, options: PrepareOptions) -> None:
-    """Prepare pairs from side-by-side images: the photo on the left, its sketch on the right."""
+    """Prepare pairs from side-by-side images: the photo on the left, its sketch on the right.
+
+    Args:
+        source: folder or zip of side-by-side images.
+        out: the dataset directory to write.
+    """
     prepare(collect_files("combined", source, split_halves), out, options)
 
 

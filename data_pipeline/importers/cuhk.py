@@ -17,7 +17,12 @@ LICENCE = "for research only (The Chinese University of Hong Kong)"
 
 
 def import_cuhk(source: Path, out: Path, options: PrepareOptions) -> None:
-    """Prepare the CUHK set from a folder or zip with its training part, its testing part (the test split) or both."""
+    """Prepare the CUHK student set: its training part, its testing part (the test split) or both.
+
+    Args:
+        source: folder or zip of the CUHK student set.
+        out: the dataset directory to write.
+    """
     files = open_source(source)
     folders = {folder for file in files for folder in PurePosixPath(file.path).parents if folder.name in FOLDERS}
     what = (

@@ -14,7 +14,13 @@ LICENCE = "not known: the user's own images"
 
 
 def import_pairs(photos: Path, sketches: Path, out: Path, options: PrepareOptions) -> None:
-    """Prepare pairs: a photo's sketch has the same path and name under `sketches`, with any extension."""
+    """Prepare pairs: a photo's sketch has the same path and name under `sketches`, with any extension.
+
+    Args:
+        photos: folder or zip of photos.
+        sketches: folder or zip of their sketches.
+        out: the dataset directory to write.
+    """
     require(photos.resolve() != sketches.resolve(), f"photos and sketches are both {photos}: give two folders")
     photo_files, sketch_files = _open_under("photos", photos), _open_under("sketches", sketches)
     pairs, rejected = match_pairs(photo_files, sketch_files, _name)
@@ -45,7 +51,12 @@ def _name(file: File) -> str:
 
 
 def import_portraits(source: Path, out: Path, options: PrepareOptions) -> None:
-    """Prepare photos without sketches."""
+    """Prepare photos without sketches.
+
+    Args:
+        source: folder or zip of photos.
+        out: the dataset directory to write.
+    """
     prepare(collect_files("portraits", source, lambda file: (file.decode(), None)), out, options)
 
 

@@ -18,7 +18,12 @@ LICENCE = "MIT licence file in the release; the photos come from the web: treat 
 
 
 def import_fs2k(source: Path, out: Path, options: PrepareOptions) -> None:
-    """Prepare FS2K from its folder or zip; val is taken from anno_train.json, test is anno_test.json."""
+    """Prepare FS2K; val is taken from anno_train.json, test is anno_test.json.
+
+    Args:
+        source: folder or zip of the FS2K release.
+        out: the dataset directory to write.
+    """
     files = open_source(source)
     roots = {str(PurePosixPath(file.path).parent) for file in files if PurePosixPath(file.path).name in ANNOTATIONS}
     what = "FS2K (a folder with anno_train.json, anno_test.json, photo and sketch)"

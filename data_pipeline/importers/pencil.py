@@ -16,7 +16,12 @@ BLUR = 0.03
 
 
 def import_pencil(source: Path, out: Path, options: PrepareOptions) -> None:
-    """Prepare photos with computed pencil sketches as their targets."""
+    """Prepare photos with computed pencil sketches as their targets.
+
+    Args:
+        source: folder or zip of photos.
+        out: the dataset directory to write.
+    """
     prepare(collect_files("pencil", source, partial(_load_pair, options)), out, options)
 
 

@@ -19,7 +19,12 @@ BUILT_IN_TEST_COUNT = 20
 
 
 def import_synthetic(count: int, out: Path, options: PrepareOptions) -> None:
-    """Generate and prepare `count` pairs, the same for the same seed."""
+    """Generate and prepare `count` pairs, the same for the same seed.
+
+    Args:
+        count: number of pairs, 1 to 1000000.
+        out: the dataset directory to write.
+    """
     require(1 <= count <= 1_000_000, f"count {count}: must be 1 to 1000000")
     prepare(_collect(count, 0, options), out, options)
 
