@@ -21,8 +21,8 @@ from limner.core.util.errors import UserError, run_command
 from limner.data_pipeline.importers.prepare import PrepareOptions
 from limner.data_pipeline.importers.synthetic import import_synthetic
 from limner.data_pipeline.index import load_dataset
-from limner.data_pipeline.loading import LoaderSpec, open_loader
-from limner.data_pipeline.reference import augment, read_image, resample
+from limner.data_pipeline.loading import SampleStream, open_loader
+from limner.data_pipeline.reference import augment, read_dataset_image, resample
 
 Format = Literal["jpeg", "png"]
 
@@ -55,7 +55,7 @@ class Command(Options):
 class Pairs(Dataset[tuple[Tensor, Tensor]]):
     """The reference loader's work as a map-style dataset: position -> photo and sketch, (3, S, S) float32."""
 
-    def __init__(self, spec: LoaderSpec) -> None:
+    def __init__(self, spec: SampleStream) -> None:
         self.spec = spec
 
     def __getitem__(self, position: int) -> tuple[Tensor, Tensor]:
@@ -63,7 +63,7 @@ class Pairs(Dataset[tuple[Tensor, Tensor]]):
         load_size = spec.augment.resolved_load_size(spec.image_size)
         names = spec.files_at(position)
         images = [
-            augment(resample(read_image(spec.root, name), load_size), change, spec, is_photo=name == names[0])
+            augment(resample(read_dataset_image(spec.root, name), load_size), change, spec, is_photo=name == names[0])
             for name in names
         ]
         photo, sketch = (to_tensor(image[None])[0] for image in images)
@@ -98,9 +98,9 @@ def measure_formats(command: Command, device: torch.device, threads: int) -> Ite
                 yield from measure_loaders(command, row, make_spec(command, root, batch, device, threads))
 
 
-def make_spec(command: Command, root: Path, batch: int, device: torch.device, threads: int) -> LoaderSpec:
+def make_spec(command: Command, root: Path, batch: int, device: torch.device, threads: int) -> SampleStream:
     """What all loaders are asked for."""
-    return LoaderSpec(
+    return SampleStream(
         root=root,
         records=load_dataset(root).split("train"),
         image_size=command.image_size,
@@ -108,7 +108,7 @@ def make_spec(command: Command, root: Path, batch: int, device: torch.device, th
         batch_size=batch,
         seed=0,
         rank=0,
-        world=1,
+        world_size=1,
         start=0,
         device=device,
         threads=threads,
@@ -117,7 +117,7 @@ def make_spec(command: Command, root: Path, batch: int, device: torch.device, th
     )
 
 
-def measure_loaders(command: Command, row: Row, spec: LoaderSpec) -> list[Row]:
+def measure_loaders(command: Command, row: Row, spec: SampleStream) -> list[Row]:
     """All loaders in turns, on one format and batch size."""
     on_cpu = replace(spec, device=torch.device("cpu"))
     makers: dict[str, Callable[[], Iterator[Any]]] = {
@@ -158,7 +158,7 @@ def measure_loaders(command: Command, row: Row, spec: LoaderSpec) -> list[Row]:
     return rows
 
 
-def torch_loader(spec: LoaderSpec, workers: int) -> DataLoader[tuple[Tensor, Tensor]]:
+def torch_loader(spec: SampleStream, workers: int) -> DataLoader[tuple[Tensor, Tensor]]:
     """torch's DataLoader over the same positions, endlessly, in `workers` processes (0: in this one)."""
     options: dict[str, Any] = {"multiprocessing_context": "spawn"} if workers else {}
     return DataLoader(Pairs(spec), spec.batch_size, sampler=itertools.count(), num_workers=workers, **options)

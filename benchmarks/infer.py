@@ -35,7 +35,7 @@ from limner.core.config import require
 from limner.core.runs import find_engine, find_model
 from limner.core.util.cli import parse
 from limner.core.util.errors import UserError, run_command
-from limner.data_pipeline.images import decode_picture
+from limner.data_pipeline.images import decode_image
 from limner.deploy.build import BuildOptions
 from limner.deploy.engine import Engine
 from limner.deploy.inputs import Inputs, as_taken, proof_inputs
@@ -267,7 +267,7 @@ def files(bench: Bench) -> Iterator[Row]:
         encoded = [_encode(picture, "JPEG") for picture in pictures]
 
         def run() -> list[bytes]:
-            batch = np.stack([decode_picture(data, "memory") for data in encoded])
+            batch = np.stack([decode_image(data, "memory") for data in encoded])
             return [_encode(picture, "PNG") for picture in engine.infer(batch, *style)]
 
         return run, len(encoded)

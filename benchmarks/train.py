@@ -25,7 +25,7 @@ from limner.core.util.errors import UserError, run_command
 from limner.data_pipeline.importers.prepare import PrepareOptions
 from limner.data_pipeline.importers.synthetic import import_synthetic
 from limner.data_pipeline.index import Dataset, load_dataset
-from limner.data_pipeline.loading import LoaderSpec, open_loader
+from limner.data_pipeline.loading import SampleStream, open_loader
 from limner.distributed.context import WorkerContext
 from limner.distributed.worker import build_model, build_state, resolve
 
@@ -209,7 +209,7 @@ def make_run(bench: Bench, case: Case, batch: int) -> Callable[[], object]:
     kind: LoaderKind = "dali" if case.scenario.endswith("dali") else "reference"
     batches = open_loader(
         kind,
-        LoaderSpec(
+        SampleStream(
             root=bench.dataset.root,
             records=bench.dataset.split("train"),
             image_size=config.image_size,
@@ -217,7 +217,7 @@ def make_run(bench: Bench, case: Case, batch: int) -> Callable[[], object]:
             batch_size=batch,
             seed=0,
             rank=0,
-            world=1,
+            world_size=1,
             start=0,
             device=bench.device,
             threads=bench.threads,

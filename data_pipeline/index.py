@@ -1,4 +1,4 @@
-"""A prepared dataset directory: dataset.json and {train,val,test}.jsonl over photo/ and sketch/, written and read."""
+"""Write and read a prepared dataset directory: dataset.json and {train,val,test}.jsonl over photo/ and sketch/."""
 
 import dataclasses
 import hashlib
@@ -10,35 +10,37 @@ from typing import Any, get_args
 
 from limner.core.config import Fit
 from limner.core.util.errors import UserError
+from limner.core.util.files import sha256
+from limner.core.util.text import count_of
 
 SPLITS = ("train", "val", "test")
 MANIFEST = "dataset.json"
-PREPARE = "python scripts/prepare_data.py"
+PREPARE = "limner prepare"
 
 
 @dataclass(frozen=True)
 class Record:
-    """One line of an index: a photo, its sketch if it has one, and what is known of them."""
+    """One line of an index: a photo, its sketch if it has one, their style and attributes."""
 
     id: str
-    """Unique in the dataset, also where case does not count; safe as a file name everywhere."""
+    """Unique in the dataset, case ignored; a valid file name on every platform."""
     photo: str
-    """Path under the dataset's root, with forward slashes."""
+    """Path relative to the dataset's root, with forward slashes."""
     sketch: str | None
     style: int = 0
-    """Place in the dataset's `styles`; 0 where it has none."""
+    """Index into the dataset's `styles`; 0 if it has none."""
     attributes: dict[str, Any] = field(default_factory=dict)
-    """The source's own annotation, untouched."""
+    """The source's annotation, unchanged."""
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The record's picture files."""
+        """The record's image files: the photo and, if there is one, the sketch."""
         return (self.photo,) if self.sketch is None else (self.photo, self.sketch)
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A prepared dataset. All its pictures are `size` x `size`."""
+    """A prepared dataset of images of `size` x `size` pixels."""
 
     root: Path
     name: str
@@ -46,19 +48,19 @@ class Dataset:
     licence: str
     size: int
     fit: Fit
-    """How pictures were brought into the square; inputs of a model trained on them are to be fitted alike."""
+    """How images were fitted into the square; inputs of a model trained on them must be fitted in the same way."""
     styles: tuple[str, ...]
-    """Names of the styles; empty where the source knows none."""
+    """Names of the styles; empty if the source has none."""
     content_hash: str
-    """SHA-256 over the index lines and the picture files: equal hashes are equal training data."""
+    """SHA-256 over the index lines and the image files: equal hashes mean equal training data."""
     splits: dict[str, tuple[Record, ...]]
     preparation: dict[str, Any] = field(default_factory=dict)
-    """Importer, options and the source's hash: preparing again from equal ones would change nothing."""
+    """Importer, its options and the source's hash; equal values give equal datasets."""
 
     def classified_by(self, attribute: str) -> "Dataset":
-        """The dataset with the values of an attribute of its records in place of styles; "style" keeps the styles.
+        """Return the dataset with the values of an attribute as its styles; "style" keeps the styles.
 
-        Raises UserError where records lack it, or where it has fewer than 2 or more than 64 values.
+        Raises UserError if records lack the attribute or if it has fewer than 2 or more than 64 values.
         """
         if attribute == "style":
             if not self.styles:
@@ -68,12 +70,13 @@ class Dataset:
         shared = set.intersection(*(set(row.attributes) for row in rows))
         if attribute not in shared:
             raise UserError(
-                f"condition {attribute}: {self.root} does not give it for every image "
+                f"condition {attribute}: {self.root} does not have it for every image "
                 f"(allowed: {', '.join(['style'] * bool(self.styles) + sorted(shared)) or 'none'})"
             )
         values = sorted({str(row.attributes[attribute]) for row in rows})
         if not 2 <= len(values) <= 64:
-            raise UserError(f"condition {attribute}: has {len(values)} values in {self.root}, must be 2 to 64")
+            got = count_of(len(values), "value")
+            raise UserError(f"condition {attribute}: has {got} in {self.root}, must be 2 to 64")
         numbers = {value: number for number, value in enumerate(values)}
         splits = {
             split: tuple(dataclasses.replace(row, style=numbers[str(row.attributes[attribute])]) for row in records)
@@ -82,22 +85,27 @@ class Dataset:
         return dataclasses.replace(self, styles=tuple(f"{attribute} {value}" for value in values), splits=splits)
 
     def split(self, name: str) -> tuple[Record, ...]:
-        """The records of a split, sorted by id; a UserError that names the others where it has none."""
+        """Return the records of a split, sorted by id.
+
+        Raises UserError, which names the other splits, if it has none.
+        """
         records = self.splits.get(name, ())
         if not records:
-            there = ", ".join(f"{split} ({len(rows)})" for split, rows in self.splits.items() if rows)
-            allowed = f"it has {there}: give one of these as --split"
-            more = f", or prepare it anew with a larger --{name}-fraction" if name in ("val", "test") else ""
-            raise UserError(f"{self.root} has no pictures in split {name!r}; {allowed}{more}")
+            others = ", ".join(f"{split} ({len(rows)})" for split, rows in self.splits.items() if rows)
+            more = f", or prepare it again with a larger --{name}-fraction" if name in ("val", "test") else ""
+            raise UserError(
+                f"{self.root} has no images in split {name!r}; it has {others}: give one of these as --split{more}"
+            )
         return records
 
 
 def write_dataset(
     root: Path, header: Mapping[str, Any], splits: Mapping[str, Sequence[Record]], rejected: Sequence[Mapping[str, str]]
 ) -> None:
-    """Write the index files of the pictures that are already under `root`; dataset.json comes last.
+    """Write the index files of images that are already under `root`; dataset.json comes last.
 
-    `header` holds the fields of `Dataset` that its caller knows: name, source, licence, size, fit, styles, preparation.
+    header: the fields name, source, licence, size, fit, styles and preparation of `Dataset`.
+    rejected: the lines of rejected.jsonl, each with file, reason and detail.
     """
     lines = {split: _lines(dataclasses.asdict(row) for row in sorted(splits[split], key=_by_id)) for split in SPLITS}
     for split, text in lines.items():
@@ -111,11 +119,11 @@ def write_dataset(
 def load_dataset(path: Path | str) -> Dataset:
     """Read and check a dataset directory.
 
-    Raises UserError: no dataset directory, a damaged index (with file and line), or pictures that are missing.
+    Raises UserError: not a dataset directory, a damaged index (with file and line), or missing image files.
     """
     root = Path(path)
     if not (root / MANIFEST).is_file():
-        raise UserError(f"{root} is not a prepared dataset (no {MANIFEST} in it): make one with {PREPARE}")
+        raise UserError(f"{root} is not a prepared dataset (it has no {MANIFEST}): make one with {PREPARE}")
     try:
         manifest = json.loads((root / MANIFEST).read_bytes())
         splits = {split: _read_records(root / f"{split}.jsonl") for split in SPLITS}
@@ -135,12 +143,14 @@ def load_dataset(path: Path | str) -> Dataset:
     missing = [name for rows in splits.values() for row in rows for name in row.files if not (root / name).is_file()]
     if missing:
         names = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
-        raise UserError(f"{len(missing)} pictures of {root} are missing ({names}): delete it and run {PREPARE} again")
+        raise UserError(
+            f"{count_of(len(missing), 'image')} missing from {root} ({names}): delete it and run {PREPARE} again"
+        )
     return dataset
 
 
 def _check(dataset: Dataset, counts: Mapping[str, int]) -> None:
-    """Raise a ValueError that says what is wrong in an index that could be parsed."""
+    """Raise ValueError for what is wrong in a parsed index."""
     if not (isinstance(dataset.size, int) and dataset.size > 0):
         raise ValueError(f"{MANIFEST}: size {dataset.size!r}")
     if dataset.fit not in get_args(Fit):
@@ -163,10 +173,10 @@ def _read_records(path: Path) -> tuple[Record, ...]:
         try:
             record = Record(**json.loads(line))
             if not all(isinstance(value, str) for value in (record.id, *record.files)) or type(record.style) is not int:
-                raise TypeError("a field of another type")
+                raise TypeError("a field has the wrong type")
             for name in record.files:
-                place = PurePosixPath(name)
-                if place.is_absolute() or ".." in place.parts or "\\" in name or ":" in name:
+                path_in_root = PurePosixPath(name)
+                if path_in_root.is_absolute() or ".." in path_in_root.parts or "\\" in name or ":" in name:
                     raise ValueError(f"path {name!r} leaves the dataset")
         except (TypeError, ValueError) as error:
             raise ValueError(f"{path.name} line {number}: {error}") from error
@@ -179,7 +189,7 @@ def _by_id(record: Record) -> str:
 
 
 def _lines(rows: Iterable[Mapping[str, Any]]) -> bytes:
-    """JSON lines, UTF-8, one line feed each on every platform."""
+    """Encode rows as JSON lines: UTF-8, line feeds on every platform."""
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
 
 
@@ -189,5 +199,5 @@ def _content_hash(root: Path, splits: Mapping[str, Sequence[Record]]) -> str:
         digest.update((root / f"{split}.jsonl").read_bytes() + split.encode() + b"\n")
         for record in sorted(splits[split], key=_by_id):
             for name in record.files:
-                digest.update(hashlib.sha256((root / name).read_bytes()).digest())
+                digest.update(bytes.fromhex(sha256(root / name)))
     return digest.hexdigest()

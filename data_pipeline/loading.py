@@ -1,4 +1,4 @@
-"""One door to the training loaders: the same batches from DALI or from OpenCV."""
+"""Open a training loader: DALI or OpenCV, with the same batches."""
 
 import logging
 from collections.abc import Iterator
@@ -7,29 +7,29 @@ from limner.core.batch import Batch
 from limner.core.config import LoaderKind
 from limner.core.util.errors import UserError
 from limner.data_pipeline.reference import open_reference
-from limner.data_pipeline.stream import LoaderSpec
+from limner.data_pipeline.stream import SampleStream
 
-__all__ = ["LoaderSpec", "open_loader"]
+__all__ = ["SampleStream", "open_loader"]
 
 _log = logging.getLogger("limner")
 
 
-def open_loader(kind: LoaderKind, spec: LoaderSpec) -> Iterator[Batch]:
-    """The batches of `spec`, endlessly: batch k of rank r holds positions start + (k * world + r) * batch_size and on.
+def open_loader(kind: LoaderKind, stream: SampleStream) -> Iterator[Batch]:
+    """Yield the batches of `stream`, endlessly; photo, sketch and style are on `stream.device`, position on the CPU.
 
-    auto: DALI where it can be imported, else the reference loader; which, is logged. Photo, sketch and style are on
-    `spec.device`; position, the key of random draws, stays on the CPU.
-    Raises UserError where DALI is asked for and cannot be had; a missing or damaged image raises UserError from `next`.
+    kind: `auto` takes DALI if it can be imported, else the reference loader, and logs which.
+    Raises UserError if `dali` is requested and DALI cannot be imported; `next` raises UserError for an image that is
+    missing or damaged.
     """
     if kind == "reference":
-        return open_reference(spec)
+        return open_reference(stream)
     try:
         from limner.data_pipeline.dali import open_dali  # heavy, and Linux only
     except ImportError as error:
         if kind == "dali":
             raise UserError(f"loader dali: DALI cannot be imported ({error}): use --loader reference") from None
         _log.info("loader: reference (DALI cannot be imported: %s)", error)
-        return open_reference(spec)
+        return open_reference(stream)
     if kind == "auto":
         _log.info("loader: DALI")
-    return open_dali(spec)
+    return open_dali(stream)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from limner.core.config import Fit, require
 from limner.core.images import Uint8Image
-from limner.data_pipeline.images import Box, fit_picture, resize
+from limner.data_pipeline.images import Box, fit_image, resize
 
 Mode = Literal["model", "stretch", "pad", "crop", "tile"]
 """How a picture becomes squares; "model": as the model's training pictures were fitted."""
@@ -74,9 +74,9 @@ def translate(pictures: Sequence[Uint8Image], generate: Generate, size: int, fit
 
     size: side of the generator's squares; fit: how a picture is brought into one.
     """
-    fitted = [fit_picture(picture, size, fit) for picture in pictures]
+    fitted = [fit_image(picture, size, fit) for picture in pictures]
     sketches = generate(np.stack([square for square, _ in fitted]))
-    return [fitting.undo(sketch) for sketch, (_, fitting) in zip(sketches, fitted, strict=True)]
+    return [fitting.inverse(sketch) for sketch, (_, fitting) in zip(sketches, fitted, strict=True)]
 
 
 def translate_tiled(picture: Uint8Image, generate: Generate, size: int, batch: int) -> Uint8Image:
@@ -97,7 +97,7 @@ def translate_tiled(picture: Uint8Image, generate: Generate, size: int, batch: i
         for top in _starts(picture.shape[0], size)
         for left in _starts(picture.shape[1], size)
     ]
-    sketches = _in_batches(generate, (box.cut(picture) for box in boxes), batch)
+    sketches = _in_batches(generate, (box.crop(picture) for box in boxes), batch)
     for box, sketch in zip(boxes, sketches, strict=True):
         rows, columns = slice(box.top, box.top + size), slice(box.left, box.left + size)
         total[rows, columns] += window * sketch

@@ -24,7 +24,7 @@ from limner.core.training.state import TrainingState
 from limner.core.training.step import TrainedNetwork, TrainingStep, adam
 from limner.core.util.errors import LimnerError, is_full_disk
 from limner.data_pipeline.index import Dataset, load_dataset
-from limner.data_pipeline.loading import LoaderSpec, open_loader
+from limner.data_pipeline.loading import SampleStream, open_loader
 from limner.data_pipeline.reference import read_pairs
 from limner.data_pipeline.stream import steps_to_finish
 from limner.distributed.context import WorkerContext, log
@@ -52,7 +52,7 @@ def run_worker(spec: RunSpec, context: WorkerContext) -> bool:
     steps = steps_to_finish(state.seen_images, config.epochs, len(records), step_images)
     loader = open_loader(
         spec.launch.loader,
-        LoaderSpec(
+        SampleStream(
             root=dataset.root,
             records=records,
             image_size=config.image_size,
@@ -60,7 +60,7 @@ def run_worker(spec: RunSpec, context: WorkerContext) -> bool:
             batch_size=config.batch_size,
             seed=config.seed,
             rank=context.rank,
-            world=context.world_size,
+            world_size=context.world_size,
             start=state.seen_images,
             device=context.device,
             threads=context.threads,

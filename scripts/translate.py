@@ -17,7 +17,7 @@ from limner.core.runs import find_model
 from limner.core.util.cli import parse
 from limner.core.util.errors import UserError, run_command
 from limner.core.util.progress import track
-from limner.data_pipeline.images import PictureError, read_picture
+from limner.data_pipeline.images import ImageError, read_image
 from limner.deploy.engine import open_bundle
 from limner.deploy.translation import Mode, check_out, find_pictures, translate, translate_tiled
 
@@ -63,8 +63,8 @@ def main() -> None:
             photos: dict[str, Uint8Image] = {}
             for name, path in named[start : start + command.batch_size]:
                 try:
-                    photos[name] = read_picture(path)
-                except PictureError as error:
+                    photos[name] = read_image(path)
+                except ImageError as error:
                     failures.append(str(error))
             if fit == "tile":
                 size, batch = config.image_size, command.batch_size

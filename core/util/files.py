@@ -6,7 +6,7 @@ import re
 import shutil
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 SUFFIX = ".partial"
@@ -34,9 +34,10 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_directory(path: Path) -> Iterator[Path]:
+def atomic_directory(path: Path, replace: bool = True) -> Iterator[Path]:
     """Yield an empty temporary directory next to `path`; it replaces `path` if the block succeeds, else it is removed.
 
+    replace: if False, only an absent or empty `path` is replaced; any other raises OSError at the end and stays.
     Parents are created. What dead processes of this machine left there is removed first.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,7 +47,10 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     try:
         yield tmp_path
         old = _tmp_path(path, "old-")
-        if path.exists():  # renaming over a directory works for empty ones at most
+        if not replace:
+            with suppress(OSError):
+                path.rmdir()  # Windows renames not even over an empty directory
+        elif path.exists():  # renaming over a directory works for empty ones at most
             path.rename(old)
         tmp_path.rename(path)
         shutil.rmtree(old, ignore_errors=True)

@@ -1,1 +1,1 @@
-"""Importers: a release as downloaded becomes one dataset directory."""
+"""Importers: a source as downloaded becomes a dataset directory."""

@@ -1,6 +1,6 @@
-"""What an importer finds in a source: items that can be prepared, files that cannot, and how names make pairs."""
+"""The result of reading a source: items that can be prepared, rejected files, and pairs matched by name."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -14,37 +14,37 @@ DUPLICATE = "duplicate id"
 
 @dataclass(frozen=True)
 class Rejection:
-    """A file that is not in the dataset, and why: a line of rejected.jsonl."""
+    """A file that is left out of the dataset, and why: a line of rejected.jsonl."""
 
     file: str
     reason: str
-    """Few words, the same for all files that fail alike."""
+    """One of a few fixed phrases, so that rejections can be counted by it."""
     detail: str = ""
 
 
 @dataclass(frozen=True)
 class Item:
-    """A picture or pair that can be prepared."""
+    """An image or a pair that can be prepared."""
 
     id: str
     files: tuple[str, ...]
-    """The files it is made of, as paths in the source."""
-    pictures: Callable[[], tuple[Uint8Image, Uint8Image | None]]
-    """Reads photo and sketch, (H, W, 3) uint8 RGB of any size; raises PictureError."""
+    """The files that it is made from, as paths in the source."""
+    load: Callable[[], tuple[Uint8Image, Uint8Image | None]]
+    """Loads photo and sketch, (H, W, 3) uint8 RGB of any size; raises ImageError."""
     style: int = 0
     attributes: dict[str, Any] = field(default_factory=dict)
     test: bool = False
-    """Whether it is in the source's own test part."""
+    """Whether it belongs to the source's official test split."""
 
 
 @dataclass(frozen=True)
 class Collection:
-    """All that an importer found in a source."""
+    """Everything that an importer found in a source."""
 
     importer: str
     name: str
     source: str
-    """What it is and where it comes from, without a path of this machine."""
+    """Description and origin, without a path of this machine."""
     licence: str
     files: tuple[File, ...]
     """All files that the result depends on."""
@@ -52,12 +52,19 @@ class Collection:
     rejected: tuple[Rejection, ...] = ()
     styles: tuple[str, ...] = ()
     folders: tuple[Path, ...] = ()
-    """Where the files were looked for."""
+    """Folders that the files come from."""
     options: dict[str, Any] = field(default_factory=dict)
     """The importer's own options."""
+    generated: bool = False
+    """Whether Limner generated the images itself."""
+
+    @property
+    def test_ids(self) -> set[str]:
+        """The ids of the official test split."""
+        return {item.id for item in self.items if item.test}
 
 
-class MadeOfFiles(Protocol):
+class HasFiles(Protocol):
     """A File or an Item."""
 
     @property
@@ -65,14 +72,11 @@ class MadeOfFiles(Protocol):
         """Paths in the source."""
 
 
-T = TypeVar("T", bound=MadeOfFiles)
+T = TypeVar("T", bound=HasFiles)
 
 
-def by_name(things: Iterable[T], name: Callable[[T], str]) -> tuple[dict[str, T], list[Rejection]]:
-    """Files or items by a name in which case does not count.
-
-    Those that share a name are all rejected: nothing says which of them is the right one.
-    """
+def index_by_name(things: Iterable[T], name: Callable[[T], str]) -> tuple[dict[str, T], list[Rejection]]:
+    """Index files or items by name, case ignored; reject all that share a name, since none can be preferred."""
     groups: dict[str, list[T]] = {}
     for thing in things:
         groups.setdefault(name(thing).casefold(), []).append(thing)
@@ -84,20 +88,22 @@ def by_name(things: Iterable[T], name: Callable[[T], str]) -> tuple[dict[str, T]
     return {key: group[0] for key, group in groups.items() if len(group) == 1}, rejected
 
 
-def match(
-    photos: Mapping[str, File], sketches: Mapping[str, File]
+def match_pairs(
+    photos: Iterable[File], sketches: Iterable[File], name: Callable[[File], str]
 ) -> tuple[dict[str, tuple[File, File]], list[Rejection]]:
-    """Photos and sketches of equal names; those left over are rejected."""
-    pairs = {name: (photos[name], sketches[name]) for name in sorted(photos.keys() & sketches.keys())}
-    alone = [
+    """Pair photos with sketches of the same name, case ignored, sorted by name; reject duplicates and the unpaired."""
+    photo_of, rejected_photos = index_by_name(photos, name)
+    sketch_of, rejected_sketches = index_by_name(sketches, name)
+    pairs = {key: (photo_of[key], sketch_of[key]) for key in sorted(photo_of.keys() & sketch_of.keys())}
+    unpaired = [
         Rejection(file.path, NO_PARTNER, f"no {partner} of that name")
-        for files, partner in ((photos, "sketch"), (sketches, "photo"))
-        for name, file in files.items()
-        if name not in pairs
+        for files, partner in ((photo_of, "sketch"), (sketch_of, "photo"))
+        for key, file in files.items()
+        if key not in pairs
     ]
-    return pairs, alone
+    return pairs, [*rejected_photos, *rejected_sketches, *unpaired]
 
 
-def read_pair(photo: File, sketch: File) -> tuple[Uint8Image, Uint8Image]:
-    """The pictures of a photo file and a sketch file."""
+def decode_pair(photo: File, sketch: File) -> tuple[Uint8Image, Uint8Image]:
+    """Decode a photo file and a sketch file, both (H, W, 3) uint8 RGB."""
     return photo.decode(), sketch.decode()

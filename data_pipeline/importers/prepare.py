@@ -1,50 +1,52 @@
-"""What an importer found -> one dataset directory: read, fit, split, write, reject; all or nothing."""
+"""Prepare a collection: read, fit, split and write its images to one dataset directory, all or nothing."""
 
 import dataclasses
 import hashlib
 import os
-import shutil
-import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import cv2
 
 from limner.core.config import Fit, require
 from limner.core.images import Uint8Image
 from limner.core.util.errors import UserError
+from limner.core.util.files import atomic_directory
 from limner.core.util.progress import track
-from limner.data_pipeline.images import PictureError, fit_pair, fit_picture
+from limner.data_pipeline.images import ImageError, fit_image, fit_pair
 from limner.data_pipeline.importers import report
-from limner.data_pipeline.importers.collection import NO_PARTNER, Collection, Item, Rejection, by_name
+from limner.data_pipeline.importers.collection import NO_PARTNER, Collection, Item, Rejection, index_by_name
 from limner.data_pipeline.importers.source import File
 from limner.data_pipeline.index import MANIFEST, SPLITS, Record, load_dataset, write_dataset
 
+Input = TypeVar("Input")
+Output = TypeVar("Output")
+
 JPEG = (cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
-"""4:4:4, so that thin coloured lines survive and GPU decoders find what they like best."""
+"""4:4:4, so that thin coloured lines survive and every GPU decoder can read it."""
 ASPECT_TOLERANCE = 0.02
-"""Largest relative difference between the aspects of a photo and its sketch; none differ in FS2K and CUHK."""
+"""Largest relative difference between the aspect ratios of a photo and its sketch; it is 0 in FS2K and CUHK."""
 
 
 @dataclass(frozen=True)
 class PrepareOptions:
-    """How pictures are written and shared out; the same for all importers."""
+    """How images are written and split; the same for all importers."""
 
     size: int = 286
     """Side of the written squares in pixels; 286 leaves room for random crops of 256."""
     fit: Fit = "stretch"
-    """stretch: scale both sides apart; pad: keep the aspect, fill with white; crop: the middle square."""
+    """stretch: scale each side to the square; pad: keep the aspect ratio, fill with white; crop: the centre square."""
     format: Literal["jpeg", "png"] = "jpeg"
-    """jpeg: 4:4:4, quality 95; png: without loss."""
+    """jpeg: 4:4:4, quality 95; png: lossless."""
     val_fraction: float = 0.05
-    """Share of the training pictures that is held out to watch the training, the same of each style."""
+    """Fraction of the training images that is held out for validation, the same of each style."""
     test_fraction: float = 0.0
-    """Share that is held out for the final evaluation, where the source has no test part of its own."""
+    """Fraction that is held out for the final evaluation, if the source has no test split."""
     seed: int = 0
-    """Decides which pictures are held out (and what is drawn, for drawn portraits)."""
+    """Decides which images are held out (and which portraits are generated, for synthetic ones)."""
 
     def __post_init__(self) -> None:
         require(16 <= self.size <= 4096, f"size {self.size}: must be 16 to 4096")
@@ -55,53 +57,47 @@ class PrepareOptions:
 
 
 def prepare(collection: Collection, out: Path, options: PrepareOptions) -> None:
-    """Write `collection` to the dataset directory `out` and show a summary.
+    """Write `collection` to the dataset directory `out`, whole or not at all, and print a summary.
 
-    Nothing to do where `out` was made from the same source and options; a UserError where it is anything else. The work
-    is done aside and renamed at the end, so that an interrupted one leaves no `out`.
+    Does nothing if `out` was prepared from the same source with the same options.
+    Raises UserError if `out` has any other content or lies within the source.
     """
     for folder in collection.folders:
         inside = out.resolve().is_relative_to(folder.resolve())
-        require(not inside, f"{out} lies within the source {folder}: choose an --out beside it")
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        preparation = {
-            "importer": collection.importer,
-            **collection.options,
-            **dataclasses.asdict(options),
-            "source_sha256": _fingerprint(pool, collection.files),
-        }
-        if _is_done(out, preparation):
-            print(f"{out} is already prepared from this source with these options: nothing to do")
-            return
-        out.parent.mkdir(parents=True, exist_ok=True)
-        aside = out.parent / f".{out.name}.{uuid.uuid4().hex[:8]}.partial"
-        try:
-            splits, rejected = _fill(pool, collection, aside, options)
-            header = {
-                "name": collection.name,
-                "source": collection.source,
-                "licence": collection.licence,
-                "size": options.size,
-                "fit": options.fit,
-                "styles": collection.styles,
-                "preparation": preparation,
-            }
-            write_dataset(aside, header, splits, [dataclasses.asdict(rejection) for rejection in rejected])
-            try:
-                if out.is_dir():
-                    out.rmdir()  # empty, or _is_done had refused it; Windows renames over no directory
-                aside.rename(out)
-            except OSError:
-                if not _is_done(out, preparation):  # a process that prepares the same was quicker
-                    raise
-        finally:
-            pool.shutdown(cancel_futures=True)
-            shutil.rmtree(aside, ignore_errors=True)
+        require(not inside, f"{out} lies within the source {folder}: choose an --out outside it")
+    preparation = {
+        "importer": collection.importer,
+        **collection.options,
+        **dataclasses.asdict(options),
+        "source_sha256": _fingerprint(collection.files),
+    }
+    if _is_prepared(out, preparation):
+        report.show_unchanged(out)
+        return
+    header = {
+        "name": collection.name,
+        "source": collection.source,
+        "licence": collection.licence,
+        "size": options.size,
+        "fit": options.fit,
+        "styles": collection.styles,
+        "preparation": preparation,
+    }
+    try:
+        with atomic_directory(out, replace=False) as tmp_path:
+            splits, rejected = _write_images(collection, tmp_path, options)
+            write_dataset(tmp_path, header, splits, [dataclasses.asdict(rejection) for rejection in rejected])
+    except OSError:
+        if not _is_prepared(out, preparation):
+            raise
+        report.show_unchanged(out)  # another process that prepares the same has finished first
+        return
     report.show_summary(out, splits, collection.styles, [rejection.reason for rejection in rejected])
+    _warn(collection, splits, options)
 
 
-def _is_done(out: Path, preparation: dict[str, Any]) -> bool:
-    """Whether `out` holds the result already; False where it is free; else a UserError."""
+def _is_prepared(out: Path, preparation: Mapping[str, Any]) -> bool:
+    """Return whether `out` holds the result; False if it is absent or empty, UserError if it holds anything else."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
     if not (out / MANIFEST).is_file():
@@ -115,62 +111,69 @@ def _is_done(out: Path, preparation: dict[str, Any]) -> bool:
         for key in sorted(changed)
     )
     raise UserError(
-        f"{out} was prepared from something else; changed: {what}. Choose another --out, or delete {out} first"
+        f"{out} was prepared from another source or with other options; changed: {what}. "
+        f"Choose another --out, or delete {out} first"
     )
 
 
-def _fingerprint(pool: ThreadPoolExecutor, files: Sequence[File]) -> str:
-    """SHA-256 over the paths and bytes of the source's files."""
+def _map_in_threads(function: Callable[[Input], Output], inputs: Sequence[Input], what: str) -> list[Output]:
+    """Apply `function` to all inputs in threads, with a progress display; stop at the first exception."""
+    pool = ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1))
+    try:
+        return list(track(pool.map(function, inputs), len(inputs), what))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _fingerprint(files: Sequence[File]) -> str:
+    """Compute SHA-256 over the paths and bytes of the source's files."""
 
     def digest(file: File) -> bytes:
         try:
             return hashlib.sha256(file.read()).digest()
-        except PictureError as error:  # will be rejected for it
+        except ImageError as error:  # the file will be rejected for it
             return str(error).encode()
 
     total = hashlib.sha256()
-    for file, part in zip(files, track(pool.map(digest, files), len(files), "reading"), strict=True):
+    for file, part in zip(files, _map_in_threads(digest, files, "reading"), strict=True):
         total.update(f"{file.path}\n".encode() + part)
     return total.hexdigest()
 
 
-def _fill(
-    pool: ThreadPoolExecutor, collection: Collection, root: Path, options: PrepareOptions
+def _write_images(
+    collection: Collection, root: Path, options: PrepareOptions
 ) -> tuple[dict[str, list[Record]], list[Rejection]]:
-    """Write the pictures under `root`; return the records by split, and all rejections."""
+    """Write the images under `root`; return the records by split, and all rejections."""
     for name in ("photo", "sketch"):
-        (root / name).mkdir(parents=True)
-    items, duplicates = by_name(collection.items, lambda item: item.id)
+        (root / name).mkdir()
+    items, duplicates = index_by_name(collection.items, lambda item: item.id)
     rejected = [*collection.rejected, *duplicates]
     records = []
-    results = pool.map(lambda item: _write(item, root, options), items.values())
-    for result in track(results, len(items), "preparing"):
+    for result in _map_in_threads(lambda item: _write_item(item, root, options), list(items.values()), "preparing"):
         if isinstance(result, Record):
             records.append(result)
         else:
             rejected += result
     if not records:
         reasons = ", ".join(sorted({rejection.reason for rejection in rejected})) or "no files"
-        raise UserError(f"{collection.name} holds no usable picture ({len(rejected)} rejected: {reasons})")
-    if options.test_fraction and any(item.test for item in collection.items):
-        report.warn(f"{collection.name} has a test part of its own: test-fraction is ignored")
-    splits = split_records(records, {item.id for item in collection.items if item.test}, options)
+        raise UserError(f"{collection.name} holds no usable image ({len(rejected)} rejected: {reasons})")
+    splits = split_records(records, collection.test_ids, options)
     return splits, sorted(rejected, key=lambda rejection: (rejection.file, rejection.reason))
 
 
-def _write(item: Item, root: Path, options: PrepareOptions) -> Record | list[Rejection]:
-    """Read, fit and write one item; its files' rejections where it cannot be used."""
+def _write_item(item: Item, root: Path, options: PrepareOptions) -> Record | list[Rejection]:
+    """Load, fit and write one item; return the rejections of its files if it cannot be used."""
     try:
-        photo, sketch = item.pictures()
+        photo, sketch = item.load()
         if sketch is None:
-            squares = [fit_picture(photo, options.size, options.fit)[0]]
+            squares = [fit_image(photo, options.size, options.fit)[0]]
         else:
             _check_aspect(photo, sketch)
             squares = list(fit_pair(photo, sketch, options.size, options.fit))
-    except PictureError as error:
+    except ImageError as error:
         return [
             Rejection(file, error.reason, error.detail)
-            if error.file in ("", file)
+            if error.file in (None, file)
             else Rejection(file, NO_PARTNER, f"its partner is not usable: {error}")
             for file in item.files
         ]
@@ -185,30 +188,43 @@ def _write(item: Item, root: Path, options: PrepareOptions) -> Record | list[Rej
 def _check_aspect(photo: Uint8Image, sketch: Uint8Image) -> None:
     (height, width), (sketch_height, sketch_width) = photo.shape[:2], sketch.shape[:2]
     if abs((width * sketch_height) / (height * sketch_width) - 1) > ASPECT_TOLERANCE:
-        raise PictureError("partner of another aspect", f"{width}x{height} and {sketch_width}x{sketch_height}")
+        raise ImageError("partner of another aspect", f"{width}x{height} and {sketch_width}x{sketch_height}")
 
 
-def split_records(records: Iterable[Record], test: set[str], options: PrepareOptions) -> dict[str, list[Record]]:
-    """Share records out to train, val and test.
+def split_records(records: Iterable[Record], test_ids: set[str], options: PrepareOptions) -> dict[str, list[Record]]:
+    """Split records into train, val and test.
 
-    The ids in `test` are test; where there are none, test-fraction of each style is. Of what is not in the source's own
-    test part, val-fraction of each style is val. Within a style the order is that of a hash of seed and id: it depends
-    on no platform and on no other picture.
+    test_ids: the source's official test split; if it is empty, test-fraction of each style is test. Of the other
+    records, val-fraction of each style is val. Within a style the order is that of a hash of seed and id, so that it
+    does not depend on the platform or on other images.
     """
     splits: dict[str, list[Record]] = {split: [] for split in SPLITS}
     styles: dict[int, list[Record]] = {}
     for record in records:
-        (splits["test"] if record.id in test else styles.setdefault(record.style, [])).append(record)
+        (splits["test"] if record.id in test_ids else styles.setdefault(record.style, [])).append(record)
     for group in styles.values():
         group.sort(key=lambda record: hashlib.sha256(f"{options.seed}:{record.id}".encode()).digest())
-        tested = 0 if test else _share(len(group), options.test_fraction)
-        held_out = tested + _share(len(group), options.val_fraction)
-        splits["test"] += group[:tested]
-        splits["val"] += group[tested:held_out]
-        splits["train"] += group[held_out:]
+        test_end = 0 if test_ids else _part_of(len(group), options.test_fraction)
+        val_end = test_end + _part_of(len(group), options.val_fraction)
+        splits["test"] += group[:test_end]
+        splits["val"] += group[test_end:val_end]
+        splits["train"] += group[val_end:]
     return splits
 
 
-def _share(count: int, fraction: float) -> int:
-    """`fraction` of `count`, halves rounded up."""
+def _part_of(count: int, fraction: float) -> int:
+    """Return `fraction` of `count`, halves rounded up."""
     return int(count * fraction + 0.5)
+
+
+def _warn(collection: Collection, splits: Mapping[str, Sequence[Record]], options: PrepareOptions) -> None:
+    """Warn of an option that is ignored, and of empty splits that the user or the source asked for."""
+    has_test = bool(collection.test_ids)
+    if options.test_fraction and has_test:
+        report.warn(f"{collection.name} has its own test split: test-fraction is ignored")
+    expected = {"train": True}
+    if not collection.generated:
+        expected |= {"val": options.val_fraction > 0.0, "test": options.test_fraction > 0.0 or has_test}
+    for split, records in splits.items():
+        if expected.get(split) and not records:
+            report.warn(f"the {split} split is empty")

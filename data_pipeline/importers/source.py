@@ -1,4 +1,4 @@
-"""A folder or a zip archive as a sorted list of files; nothing is ever unpacked to disk."""
+"""Read a folder or a zip archive as a sorted list of files, without unpacking anything to disk."""
 
 import hashlib
 import lzma
@@ -15,14 +15,14 @@ from pathlib import Path, PurePosixPath
 
 from limner.core.images import Uint8Image
 from limner.core.util.errors import UserError
-from limner.data_pipeline.images import MAX_FILE_BYTES, PictureError, decode_picture, read_file
+from limner.data_pipeline.images import MAX_FILE_BYTES, ImageError, decode_image, read_file
 
 MAX_ZIP_RATIO = 200
-"""Zip entries of over 1 MiB that grow more than this are taken for bombs; pictures hardly shrink in a zip."""
-LITTER = {"thumbs.db", "desktop.ini", "__macosx"}
-"""What systems leave in folders and archives, besides names with a leading dot."""
+"""Zip entries of over 1 MiB that grow by more than this are refused as bombs; images hardly shrink in a zip."""
+SYSTEM_FILES = {"thumbs.db", "desktop.ini", "__macosx"}
+"""Files that operating systems leave in folders and archives, in addition to names with a leading dot."""
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
-"""Names that Windows keeps for devices."""
+"""Names that Windows reserves for devices."""
 
 
 @dataclass(frozen=True)
@@ -30,49 +30,49 @@ class File:
     """A file of a source."""
 
     path: str
-    """Where it lies in the source, with forward slashes."""
+    """Path in the source, with forward slashes."""
     read: Callable[[], bytes]
-    """Its bytes; PictureError where it is too large or cannot be read."""
+    """Reads its bytes; raises ImageError if it is too large or cannot be read."""
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Its path, as of an item made of one file."""
+        """Its path, as for an item made from one file."""
         return (self.path,)
 
     @property
     def stem(self) -> str:
-        """The path without the file's extension, the same however a system spells its accents."""
+        """The path without the extension, in Unicode's normal form C, so that it is the same on every system."""
         return unicodedata.normalize("NFC", str(PurePosixPath(self.path).with_suffix("")))
 
     def decode(self) -> Uint8Image:
-        """The picture in it, (H, W, 3) uint8 RGB."""
-        return decode_picture(self.read(), self.path)
+        """Decode it as an image, (H, W, 3) uint8 RGB; raises ImageError."""
+        return decode_image(self.read(), self.path)
 
 
 def open_source(path: Path) -> tuple[File, ...]:
-    """The files under a folder or in a zip archive, sorted by path, without litter and hidden files.
+    """List the files in a folder or zip archive, sorted by path, without hidden and system files.
 
-    UserError: there is no such folder or archive, or the archive is not safe to read.
+    Raises UserError if there is no such folder or archive, or if the archive is not safe to read.
     """
     if path.is_dir():
         files = list(_walk(path))
     elif path.is_file() and zipfile.is_zipfile(path):
         files = list(_read_zip(path))
     else:
-        what = "neither a folder nor a zip archive" if path.exists() else "there is no such folder or zip archive"
-        raise UserError(f"{path}: {what}; give the one that holds the pictures")
-    return tuple(sorted((file for file in files if not _is_litter(file.path)), key=lambda file: file.path))
+        problem = "neither a folder nor a zip archive" if path.exists() else "there is no such folder or zip archive"
+        raise UserError(f"{path}: {problem}; give the one that holds the images")
+    return tuple(sorted((file for file in files if not _is_system_file(file.path)), key=lambda file: file.path))
 
 
-def _is_litter(path: str) -> bool:
-    return any(part.startswith(".") or part.casefold() in LITTER for part in PurePosixPath(path).parts)
+def _is_system_file(path: str) -> bool:
+    return any(part.startswith(".") or part.casefold() in SYSTEM_FILES for part in PurePosixPath(path).parts)
 
 
 def _walk(root: Path) -> Iterator[File]:
     seen: set[Path] = set()
     for name, folders, files in os.walk(root, followlinks=True):
         folder = Path(name)
-        if folder.resolve() in seen:  # a link back to where we come from
+        if folder.resolve() in seen:  # a link that leads back
             folders.clear()
             continue
         seen.add(folder.resolve())
@@ -83,13 +83,13 @@ def _walk(root: Path) -> Iterator[File]:
 
 def _read_zip(path: Path) -> Iterator[File]:
     try:
-        archive = zipfile.ZipFile(path)  # open as long as one of its files is held
+        archive = zipfile.ZipFile(path)  # stays open as long as one of its files exists
     except (zipfile.BadZipFile, OSError) as error:
         raise UserError(f"{path} is a damaged zip archive ({error}): download it again") from error
     entries = [entry for entry in archive.infolist() if not entry.is_dir()]
     for entry in entries:
-        problem = _unsafe(entry)
-        if problem:
+        problem = _find_problem(entry)
+        if problem is not None:
             raise UserError(
                 f"{path} is refused: its entry {entry.filename!r} {problem}; unpack it yourself if you trust it"
             )
@@ -101,14 +101,14 @@ def _read_zip(path: Path) -> Iterator[File]:
         try:
             return archive.read(entry)
         except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError) as error:
-            raise PictureError("unreadable", str(error), entry.filename) from error
+            raise ImageError("unreadable", str(error), entry.filename) from error
 
     for entry in entries:
         yield File(entry.filename, partial(read, entry))
 
 
-def _unsafe(entry: zipfile.ZipInfo) -> str:
-    """What is wrong with a zip entry; empty where nothing is."""
+def _find_problem(entry: zipfile.ZipInfo) -> str | None:
+    """Say why a zip entry must not be read; None if it may."""
     name = entry.orig_filename.replace("\\", "/")
     if name.startswith("/") or re.match(r"[A-Za-z]:", name) or ".." in name.split("/"):
         return "leaves the target folder"
@@ -122,13 +122,14 @@ def _unsafe(entry: zipfile.ZipInfo) -> str:
         return f"grows to {entry.file_size} bytes, over {MAX_ZIP_RATIO} times its size (a decompression bomb?)"
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
         return f"is compressed by method {entry.compress_type}, which Python cannot read"
-    return ""
+    return None
 
 
-def enter(files: Iterable[File], folders: set[str], source: Path, what: str) -> tuple[File, ...]:
-    """The files under the one folder of `folders` that holds a release, with paths from there on.
+def select_release(files: Iterable[File], folders: set[str], source: Path, what: str) -> tuple[File, ...]:
+    """Select the files of the one release in a source, with paths relative to its folder.
 
-    UserError, with `what` the release is called, where `folders` are none or several.
+    folders: the folders that look like a release. what: the release, as errors call it.
+    Raises UserError unless there is exactly one folder.
     """
     if len(folders) != 1:
         found = f"found {len(folders)}: {', '.join(sorted(folders))}" if folders else "found none"
@@ -138,11 +139,11 @@ def enter(files: Iterable[File], folders: set[str], source: Path, what: str) -> 
 
 
 def safe_id(name: str) -> str:
-    """A record's id from its name in the source: an ASCII file name that every system takes.
+    """Make a record's id from its name in the source: an ASCII file name that is valid on every platform.
 
-    A name that had to be changed gets a hash of the old one, so that different names stay different.
+    A name that has to be changed gets a hash of the original, so that different names give different ids.
     """
-    safe = re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._-")[:100] or "picture"
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._-")[:100] or "picture"  # ids enter the content hash: keep
     if safe == name and not RESERVED.fullmatch(safe):
         return safe
     return f"{safe.replace('.', '_')}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"

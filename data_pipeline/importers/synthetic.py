@@ -1,4 +1,4 @@
-"""The built-in data: drawn portraits with exact sketches, written as a dataset directory."""
+"""The built-in data: synthetic portraits with exact sketches, written as a dataset directory."""
 
 from functools import partial
 from pathlib import Path
@@ -7,39 +7,67 @@ from limner.core.config import require
 from limner.data_pipeline.importers.collection import Collection, Item
 from limner.data_pipeline.importers.prepare import PrepareOptions, prepare
 from limner.data_pipeline.importers.source import File
-from limner.data_pipeline.synthetic import describe, draw_pair
+from limner.data_pipeline.index import MANIFEST, load_dataset
+from limner.data_pipeline.synthetic import render_pair, sample_portrait
 
 STYLES = ("outline", "hatched", "soft")
-"""The pencils of the drawings, by number."""
+"""Names of the pencil styles, by number."""
+BUILT_IN_COUNT = 400
+"""Training and validation pairs of the built-in dataset."""
+BUILT_IN_TEST_COUNT = 20
+"""Test pairs of the built-in dataset."""
 
 
 def import_synthetic(count: int, out: Path, options: PrepareOptions) -> None:
-    """Draw and prepare `count` pairs, the same for the same seed."""
+    """Generate and prepare `count` pairs, the same for the same seed.
+
+    Args:
+        count: number of pairs, 1 to 1000000.
+        out: the dataset directory to write.
+    """
     require(1 <= count <= 1_000_000, f"count {count}: must be 1 to 1000000")
-    collection = Collection(
+    prepare(_collect(count, 0, options), out, options)
+
+
+def prepare_built_in(out: Path, size: int) -> None:
+    """Generate the dataset for training without data of one's own, with a test split; nothing to do if it exists.
+
+    Its train and val splits equal those of `import_synthetic`. A dataset from before there was a test split is kept as
+    it is, so that its runs can be resumed.
+    size: side of the images in pixels.
+    """
+    options = PrepareOptions(size=size)
+    predates_test = (out / MANIFEST).is_file() and not load_dataset(out).splits["test"]
+    prepare(_collect(BUILT_IN_COUNT, 0 if predates_test else BUILT_IN_TEST_COUNT, options), out, options)
+
+
+def _collect(count: int, test_count: int, options: PrepareOptions) -> Collection:
+    """Collect `count` pairs and, numbered after them, `test_count` pairs of an official test split."""
+    return Collection(
         importer="synthetic",
         name="drawn portraits",
         source="drawn by Limner",
         licence="MIT",
-        files=(File("first-pair", partial(_first_pair, options)),),
-        items=tuple(_item(index, options) for index in range(count)),
+        files=(File("first-pair", partial(_render_first, options)),),
+        items=tuple(_item(index, index >= count, options) for index in range(count + test_count)),
         styles=STYLES,
-        options={"count": count},
+        options={"count": count} | ({"test_count": test_count} if test_count else {}),
+        generated=True,
     )
-    prepare(collection, out, options)
 
 
-def _item(index: int, options: PrepareOptions) -> Item:
-    portrait = describe(options.seed, index)
+def _item(index: int, test: bool, options: PrepareOptions) -> Item:
+    portrait = sample_portrait(options.seed, index)
     return Item(
         id=f"portrait-{index:06}",
         files=(f"portrait-{index:06}",),
-        pictures=partial(draw_pair, options.seed, index, options.size),
+        load=partial(render_pair, options.seed, index, options.size),
         style=portrait.style,
         attributes={"hair": portrait.hair, "beard": portrait.beard, "glasses": portrait.glasses},
+        test=test,
     )
 
 
-def _first_pair(options: PrepareOptions) -> bytes:
-    """The bytes of one drawing, which stand for the drawing code: data drawn by other code are not taken for done."""
-    return b"".join(picture.tobytes() for picture in draw_pair(options.seed, 0, options.size))
+def _render_first(options: PrepareOptions) -> bytes:
+    """Render one pair as a fingerprint of the rendering code, so that data from other code is not reused."""
+    return b"".join(image.tobytes() for image in render_pair(options.seed, 0, options.size))

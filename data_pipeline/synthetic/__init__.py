@@ -1,18 +1,18 @@
-"""Drawn portraits with exact sketches: the built-in data set, made from (seed, index) and nothing else."""
+"""Synthetic portraits with exact sketches: the built-in dataset, a pure function of (seed, index)."""
 
 from limner.core.images import Uint8Image
-from limner.data_pipeline.synthetic.attributes import describe
+from limner.data_pipeline.synthetic.attributes import sample_portrait
 from limner.data_pipeline.synthetic.lines import trace
-from limner.data_pipeline.synthetic.photo import paint_photo
-from limner.data_pipeline.synthetic.sketch import draw_sketch
+from limner.data_pipeline.synthetic.photo import render_photo
+from limner.data_pipeline.synthetic.sketch import render_sketch
 
-__all__ = ["describe", "draw_pair"]
+__all__ = ["render_pair", "sample_portrait"]
 
 
-def draw_pair(seed: int, index: int, size: int) -> tuple[Uint8Image, Uint8Image]:
-    """(photo, sketch) of one portrait, each (size, size, 3) uint8 RGB; `describe(seed, index)` tells who it is.
+def render_pair(seed: int, index: int, size: int) -> tuple[Uint8Image, Uint8Image]:
+    """Render (photo, sketch) of the portrait `sample_portrait(seed, index)`, each (size, size, 3) uint8 RGB.
 
-    The same portrait at every size, and equal arguments give equal bytes.
+    It is the same portrait at every size, and equal arguments give equal bytes.
     """
-    lines = trace(describe(seed, index))
-    return paint_photo(lines, size), draw_sketch(lines, size)
+    lines = trace(sample_portrait(seed, index))
+    return render_photo(lines, size), render_sketch(lines, size)

@@ -1,4 +1,4 @@
-"""Who is portrayed: the attributes of one drawn portrait, sampled from (seed, index)."""
+"""The attributes of one synthetic portrait, sampled from (seed, index)."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -62,10 +62,10 @@ STYLE_COUNT = 3
 
 @dataclass(frozen=True)
 class Portrait:
-    """One portrait, whatever its size in pixels.
+    """One portrait, independent of its size in pixels.
 
-    Lengths called "of the side" are fractions of the image side. The others are in head units: half the head's width
-    across, half its height down; angles are in radians.
+    Lengths "of the side" are fractions of the image side. The others are in head units: half the head's width
+    horizontally, half its height vertically. Angles are in radians.
     """
 
     seed: int
@@ -74,7 +74,7 @@ class Portrait:
     """The pencil: 0 fine outline, 1 hatched, 2 dark and soft with shading."""
 
     centre: tuple[float, float]
-    """Middle of the head, of the side, from the left and from the top."""
+    """Centre of the head, of the side, from the left and from the top."""
     head_width: float
     """Half the head's width, of the side."""
     head_height: float
@@ -102,88 +102,93 @@ class Portrait:
     mouth_width: float
     lip_fullness: float
     smile: float
-    """-0.3 sullen to 1 beaming; above 0.45 teeth are seen."""
+    """-0.3 (sullen) to 1 (broad smile); above 0.45 the teeth are visible."""
     hair: HairStyle
     hair_colour: Colour
     hair_volume: float
     hair_length: float
-    """How far locks hang, in half head heights below the middle of the head."""
+    """How far the hair hangs, in half head heights below the centre of the head."""
     parting: float
-    """Place from which the hair falls, 0 left to 1 right."""
+    """Position of the parting, 0 left to 1 right."""
     beard: Beard
     glasses: Glasses
     collar: Collar
     clothes: Colour
     backdrop: tuple[Colour, Colour]
     light: float
-    """Where the light comes from: -1 left to 1 right, never from the front."""
+    """Direction of the light: -1 left to 1 right, never from the front."""
 
 
-def _between(rng: np.random.Generator, colours: tuple[Colour, ...]) -> Colour:
-    """A colour somewhere between two neighbours of a palette."""
-    place = rng.uniform(0.0, len(colours) - 1.0)
-    low = int(place)
+def _sample_colour(rng: np.random.Generator, colours: tuple[Colour, ...]) -> Colour:
+    """Sample a colour between two neighbours of a palette."""
+    position = rng.uniform(0.0, len(colours) - 1.0)
+    low = int(position)
     first, second = np.array(colours[low]), np.array(colours[min(low + 1, len(colours) - 1)])
-    red, green, blue = np.round(first + (second - first) * (place - low)).astype(int).tolist()
+    red, green, blue = np.round(first + (second - first) * (position - low)).astype(int).tolist()
     return red, green, blue
 
 
-def describe(seed: int, index: int) -> Portrait:
-    """The portrait numbered `index` of the set named `seed`; both at least 0. Equal arguments, equal portrait."""
-    rng = np.random.Generator(np.random.Philox(key=np.array([seed, index], dtype=np.uint64)))
+def philox(seed: int, index: int) -> np.random.Philox:
+    """Open the RNG stream of a portrait."""
+    return np.random.Philox(key=np.array([seed, index], dtype=np.uint64))
 
-    def spread(low: float, high: float) -> float:
+
+def sample_portrait(seed: int, index: int) -> Portrait:
+    """Sample portrait `index` of the set `seed`, both at least 0; equal arguments give equal portraits."""
+    rng = np.random.Generator(philox(seed, index))
+
+    def uniform(low: float, high: float) -> float:
         return float(rng.uniform(low, high))
 
-    def side() -> float:
+    def sign() -> float:
         return float(rng.choice((-1.0, 1.0)))
 
     hair = HAIR_STYLES[rng.choice(len(HAIR_STYLES), p=(0.08, 0.2, 0.16, 0.14, 0.18, 0.1, 0.14))]
     beard = BEARDS[rng.choice(len(BEARDS), p=(0.48, 0.16, 0.1, 0.1, 0.16))]
-    head_width = spread(0.185, 0.215)
-    turn = spread(-0.34, 0.34)
+    head_width = uniform(0.185, 0.215)
+    turn = uniform(-0.34, 0.34)
     backdrop = BACKDROPS[rng.integers(len(BACKDROPS))]
-    brightness = spread(0.55, 0.85)
+    brightness = uniform(0.55, 0.85)
     return Portrait(
         seed=seed,
         index=index,
         style=int(rng.integers(STYLE_COUNT)),
-        centre=(0.5 + spread(-0.035, 0.035), 0.48 + spread(-0.02, 0.02)),
+        centre=(0.5 + uniform(-0.035, 0.035), 0.48 + uniform(-0.02, 0.02)),
         head_width=head_width,
-        head_height=head_width * spread(1.28, 1.42),
-        jaw=spread(0.7, 0.86),
-        chin=spread(0.26, 0.4),
-        tilt=spread(-0.13, 0.13),
+        head_height=head_width * uniform(1.28, 1.42),
+        jaw=uniform(0.7, 0.86),
+        chin=uniform(0.26, 0.4),
+        tilt=uniform(-0.13, 0.13),
         turn=turn,
-        nod=spread(-0.1, 0.1),
-        skin=_between(rng, SKINS),
-        eye_spacing=spread(0.38, 0.43),
-        eye_width=spread(0.19, 0.225),
-        eye_open=spread(0.07, 0.115),
-        eye_colour=_between(rng, EYES),
-        gaze=(float(np.clip(turn + spread(-0.4, 0.4), -0.5, 0.5)), spread(-0.25, 0.25)),
-        brow_height=spread(0.16, 0.22),
-        brow_weight=spread(0.022, 0.05),
-        brow_slant=spread(-0.03, 0.05),
-        nose_width=spread(0.17, 0.245),
-        nose_length=spread(0.36, 0.45),
-        mouth_width=spread(0.29, 0.38),
-        lip_fullness=spread(0.04, 0.085),
-        smile=spread(-0.3, 1.0),
+        nod=uniform(-0.1, 0.1),
+        skin=_sample_colour(rng, SKINS),
+        eye_spacing=uniform(0.38, 0.43),
+        eye_width=uniform(0.19, 0.225),
+        eye_open=uniform(0.07, 0.115),
+        eye_colour=_sample_colour(rng, EYES),
+        gaze=(float(np.clip(turn + uniform(-0.4, 0.4), -0.5, 0.5)), uniform(-0.25, 0.25)),
+        brow_height=uniform(0.16, 0.22),
+        brow_weight=uniform(0.022, 0.05),
+        brow_slant=uniform(-0.03, 0.05),
+        nose_width=uniform(0.17, 0.245),
+        nose_length=uniform(0.36, 0.45),
+        mouth_width=uniform(0.29, 0.38),
+        lip_fullness=uniform(0.04, 0.085),
+        smile=uniform(-0.3, 1.0),
         hair=hair,
-        hair_colour=_between(rng, HAIRS),
-        hair_volume=spread(0.08, 0.2),
-        hair_length=spread(0.95, 2.0),
-        parting=0.5 + side() * spread(0.12, 0.24),
+        hair_colour=_sample_colour(rng, HAIRS),
+        hair_volume=uniform(0.08, 0.2),
+        hair_length=uniform(0.95, 2.0),
+        parting=0.5 + sign() * uniform(0.12, 0.24),
         beard=beard if hair in BEARDED_HAIR else "none",
         glasses=("none", "round", "square")[rng.choice(3, p=(0.64, 0.18, 0.18))],
         collar=COLLARS[rng.integers(len(COLLARS))],
         clothes=CLOTHES[rng.integers(len(CLOTHES))],
-        backdrop=(backdrop, _scaled(backdrop, brightness)),
-        light=side() * spread(0.4, 0.95),
+        backdrop=(backdrop, _scale(backdrop, brightness)),
+        light=sign() * uniform(0.4, 0.95),
     )
 
 
-def _scaled(colour: Colour, factor: float) -> Colour:
+def _scale(colour: Colour, factor: float) -> Colour:
     red, green, blue = (round(min(255.0, channel * factor)) for channel in colour)
     return red, green, blue

@@ -1,4 +1,4 @@
-"""The two ways in which paint meets a canvas: a hard-edged fill and a soft, translucent stain."""
+"""Fill closed curves on a canvas, opaque and antialiased, or blend them in, soft and translucent."""
 
 from collections.abc import Sequence
 
@@ -13,19 +13,24 @@ Canvas = npt.NDArray[np.uint8]
 
 Paint = tuple[int, int, int] | int
 
+MIN_CANVAS_SIDE = 256
+"""Smaller images are painted at a multiple of their size and averaged down."""
+
 _FRACTION_BITS = 4
 _SIGMAS = 2.5
-"""How far a blurred edge reaches, in standard deviations."""
-_LEAST_SIGMA = 1.5
-"""Standard deviation, in pixels of its mask, below which a blur is not computed more coarsely."""
+"""Reach of a blurred edge, in standard deviations."""
+_MIN_SIGMA = 1.5
+"""Smallest standard deviation of a blur, in pixels of its mask, to which the mask's resolution may be reduced."""
 
 
 def _channels(paint: Paint) -> tuple[int, ...]:
     return paint if isinstance(paint, tuple) else (paint,)
 
 
-def _cover(canvas: Canvas, curves: Curve, side: float, colour: tuple[int, ...], origin: Curve | float = 0.0) -> None:
-    """Fill closed curves one after another; OpenCV's fixed point calls a pixel's middle a whole number."""
+def _fill_curves(
+    canvas: Canvas, curves: Curve, side: float, colour: tuple[int, ...], origin: Curve | float = 0.0
+) -> None:
+    """Fill closed curves one after another; in OpenCV's fixed point pixel centres are integers."""
     scaled = (curves * side - 0.5 - origin) * (1 << _FRACTION_BITS)
     for pixels in np.round(scaled).astype(np.int32, order="C").reshape(-1, *curves.shape[-2:]):
         cv2.fillPoly(canvas, [pixels], colour, cv2.LINE_AA, _FRACTION_BITS)
@@ -33,10 +38,10 @@ def _cover(canvas: Canvas, curves: Curve, side: float, colour: tuple[int, ...], 
 
 def fill(canvas: Canvas, curves: Curve, paint: Paint) -> None:
     """Fill closed curves, antialiased."""
-    _cover(canvas, curves, len(canvas), _channels(paint))
+    _fill_curves(canvas, curves, len(canvas), _channels(paint))
 
 
-def stain(
+def blend(
     canvas: Canvas,
     curves: Curve | Sequence[Curve],
     paint: Paint,
@@ -44,9 +49,9 @@ def stain(
     blur: float = 0.0,
     within: Curve | None = None,
 ) -> None:
-    """Blend closed curves, as one area, in with `opacity` 0 to 1, but only inside the closed curve `within`.
+    """Blend closed curves in as one area, with `opacity` 0 to 1, clipped to the closed curve `within`.
 
-    blur: how soft the area's edge is, a standard deviation, of the side; the edge of `within` stays sharp.
+    blur: standard deviation, of the side, by which the area's edge is blurred; the edge of `within` stays sharp.
     """
     groups = (curves,) if isinstance(curves, np.ndarray) else curves
     points = np.concatenate([group.reshape(-1, 2) for group in groups])
@@ -59,21 +64,21 @@ def stain(
     if (high <= low).any():
         return
     region = canvas[low[1] : high[1], low[0] : high[0]]
-    grain = max(1, int(blur * side / _LEAST_SIGMA))  # side of the mask's pixels: one that is much blurred may be coarse
-    width, height = -(-(high - low) // grain)
+    reduction = max(1, int(blur * side / _MIN_SIGMA))  # a strongly blurred mask is computed at a lower resolution
+    width, height = -(-(high - low) // reduction)
     mask = np.zeros((height, width), dtype=np.uint8)
     for group in groups:
-        _cover(mask, group, side / grain, (255,), low / grain)
+        _fill_curves(mask, group, side / reduction, (255,), low / reduction)
     if blur > 0.0:
-        cv2.GaussianBlur(mask, (0, 0), blur * side / grain, dst=mask, borderType=cv2.BORDER_REPLICATE)
-    if grain > 1:
-        grown = cv2.resize(mask, (width * grain, height * grain), interpolation=cv2.INTER_LINEAR)
-        mask = grown[: region.shape[0], : region.shape[1]].astype(np.uint8, copy=False)
+        cv2.GaussianBlur(mask, (0, 0), blur * side / reduction, dst=mask, borderType=cv2.BORDER_REPLICATE)
+    if reduction > 1:
+        enlarged = cv2.resize(mask, (width * reduction, height * reduction), interpolation=cv2.INTER_LINEAR)
+        mask = enlarged[: region.shape[0], : region.shape[1]].astype(np.uint8, copy=False)
     if within is not None:
         inside = np.zeros_like(mask)
-        _cover(inside, within, side, (255,), low)
+        _fill_curves(inside, within, side, (255,), low)
         cv2.multiply(mask, inside, dst=mask, scale=1.0 / 255.0)
-    share = mask.astype(np.float32)
-    share *= opacity / 255.0
+    alpha = mask.astype(np.float32)
+    alpha *= opacity / 255.0
     solid = cv2.merge([np.full(mask.shape, channel, dtype=np.uint8) for channel in _channels(paint)])
-    cv2.blendLinear(region, solid, 1.0 - share, share, dst=region)
+    cv2.blendLinear(region, solid, 1.0 - alpha, alpha, dst=region)

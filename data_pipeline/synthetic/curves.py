@@ -1,4 +1,4 @@
-"""Curves and the pose that carries them from the head to the image."""
+"""Curves, and the pose that maps them from the head to the image."""
 
 import math
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy.typing as npt
 from limner.data_pipeline.synthetic.attributes import Portrait
 
 Curve = npt.NDArray[np.float64]
-"""(..., n, 2): one curve of n points, or a bundle of such; in the image, fractions of its side from left and top."""
+"""(..., n, 2): one curve of n points, or a batch; in the image, fractions of its side from the left and the top."""
 
 Points = list[tuple[float, float]]
 
@@ -17,11 +17,11 @@ _CATMULL_ROM = 0.5 * np.array([[0, 2, 0, 0], [-1, 0, 1, 0], [2, -5, 4, -1], [-1,
 """Rows: coefficients of 1, t, t^2, t^3 of the four neighbours (Catmull and Rom 1974)."""
 _STEPS = 6
 _WEIGHTS = (np.arange(_STEPS) / _STEPS)[:, None] ** np.arange(4) @ _CATMULL_ROM
-"""(steps, 4): shares of the four neighbours at each step."""
+"""(steps, 4): weights of the four neighbours at each step."""
 
 
 def smooth(points: Points | Curve, closed: bool = False) -> Curve:
-    """Smooth curves through all the points, six pieces between neighbours."""
+    """Interpolate points by smooth curves, with six segments between neighbours."""
     knots = np.asarray(points, dtype=np.float64)
     first, last = knots[..., :1, :], knots[..., -1:, :]
     if closed:
@@ -35,14 +35,14 @@ def smooth(points: Points | Curve, closed: bool = False) -> Curve:
 
 
 def resample(curve: Curve, count: int) -> Curve:
-    """`count` points at equal distances along one open curve."""
-    travelled = np.concatenate(([0.0], np.cumsum(np.hypot(*np.diff(curve, axis=0).T))))
-    places = np.linspace(0.0, travelled[-1], count)
-    return np.stack([np.interp(places, travelled, curve[:, axis]) for axis in (0, 1)], axis=1)
+    """Resample one open curve, (n, 2), to `count` points at equal distances along it."""
+    distance = np.concatenate(([0.0], np.cumsum(np.hypot(*np.diff(curve, axis=0).T))))
+    positions = np.linspace(0.0, distance[-1], count)
+    return np.stack([np.interp(positions, distance, curve[:, axis]) for axis in (0, 1)], axis=1)
 
 
 def ribbon(curve: Curve, width: float, taper: float = 0.75) -> Curve:
-    """The closed outlines of strokes: full `width` in the middle, thinner by `taper` (0 to 1) at their ends."""
+    """Outline strokes as closed curves: `width` wide in the middle, thinner by `taper` (0 to 1) at their ends."""
     along = np.empty_like(curve)
     along[..., 1:-1, :] = curve[..., 2:, :] - curve[..., :-2, :]
     along[..., 0, :], along[..., -1, :] = curve[..., 1, :] - curve[..., 0, :], curve[..., -1, :] - curve[..., -2, :]
@@ -54,12 +54,12 @@ def ribbon(curve: Curve, width: float, taper: float = 0.75) -> Curve:
 
 
 def closed(curve: Curve) -> Curve:
-    """A closed curve as an open one that ends where it began, so that a ribbon may run round it."""
+    """Open a closed curve so that it ends where it began, for a ribbon around it."""
     return np.concatenate((curve, curve[..., :2, :]), axis=-2)
 
 
 def disc(centre: Curve, radius_x: float, radius_y: float, count: int = 24) -> Curve:
-    """A closed ellipse around one point, (..., 1, 2)."""
+    """Return a closed ellipse of `count` points around each centre, (..., 1, 2) -> (..., count, 2)."""
     angle = np.arange(count) * (2.0 * math.pi / count)
     ellipse: Curve = centre + np.stack((np.cos(angle) * radius_x, np.sin(angle) * radius_y), axis=1)
     return ellipse
@@ -67,12 +67,12 @@ def disc(centre: Curve, radius_x: float, radius_y: float, count: int = 24) -> Cu
 
 @dataclass(frozen=True)
 class Pose:
-    """Places points of the head and of the body in the image."""
+    """Maps points of the head and of the body to the image."""
 
     portrait: Portrait
 
     def flat(self, points: Points | Curve) -> Curve:
-        """Silhouette points (head units): tilted, but seen alike from every side."""
+        """Map points of the silhouette (head units), which is tilted but looks the same under every turn."""
         portrait = self.portrait
         places = np.asarray(points) * (portrait.head_width, portrait.head_height)
         x, y = places[..., 0], places[..., 1]
@@ -80,7 +80,7 @@ class Pose:
         return np.stack((portrait.centre[0] + x * cos - y * sin, portrait.centre[1] + x * sin + y * cos), axis=-1)
 
     def face(self, points: Points | Curve, lift: float = 0.0) -> Curve:
-        """Points on the face (head units): on an ellipsoid, raised by `lift`, that turns and nods with the head."""
+        """Map points of the face (head units): on an ellipsoid, raised by `lift`, that turns and nods with the head."""
         portrait = self.portrait
         places = np.asarray(points)
         u, v = places[..., 0], places[..., 1]
@@ -90,7 +90,7 @@ class Pose:
         return self.flat(np.stack((turned_u, turned_v), axis=-1))
 
     def body(self, points: Points | Curve) -> Curve:
-        """Points on neck and torso (head units), which stay upright under the middle of the head."""
+        """Map points of neck and torso (head units), which stay upright under the centre of the head."""
         portrait = self.portrait
         scale = np.array((portrait.head_width, portrait.head_height))
         placed: Curve = np.asarray(points, dtype=np.float64) * scale + portrait.centre

@@ -1,6 +1,6 @@
-"""The lines of a portrait's face: both the photo and the sketch are painted from these curves.
+"""The curves of a portrait's face, from which both the photo and the sketch are rendered.
 
-What the face has twice is a bundle of two curves, the left first.
+Features that occur twice are a batch of two curves, the left first.
 
 Head units: u from -1 (the image's left side of the head) to 1, v from -1 (crown) to 1 (chin).
 """
@@ -47,7 +47,7 @@ class Nose:
 
 @dataclass(frozen=True)
 class Mouth:
-    """Lips as closed curves, the line between them, and the teeth where they are seen."""
+    """Lips as closed curves, the line between them, and the teeth if they are visible."""
 
     upper: Curve
     lower: Curve
@@ -67,7 +67,7 @@ class Spectacles:
 
 @dataclass(frozen=True)
 class Face:
-    """All that is not hair or clothes."""
+    """Everything but hair and clothes."""
 
     head: Curve
     ears: Curve
@@ -80,35 +80,35 @@ class Face:
     cheeks: Curve
     forehead: Curve
     shade: Curve
-    """The part of the face that the light does not reach."""
+    """The part of the face in shadow."""
     shade_hatching: Curve
     neck_hatching: Curve
     spectacles: Spectacles | None
 
 
 def jaw_line(portrait: Portrait) -> Points:
-    """Right half of the head below the eyes, from the temple to the chin."""
+    """Return the right half of the head below the eyes, from the temple to the chin."""
     return [(1.0, 0.0), (0.97, 0.3), (portrait.jaw, 0.64), (portrait.chin, 0.93), (0.0, 1.0)]
 
 
-def mirrored(points: Points) -> Points:
-    """The same points on the other side of the face, in opposite order."""
+def mirror(points: Points) -> Points:
+    """Mirror points to the other side of the face, in reverse order."""
     return [(-u, v) for u, v in reversed(points)]
 
 
 def _both(points: Points | Curve) -> Curve:
-    """(2, n, 2): points on the right side of the face, mirrored and as they are."""
+    """Duplicate (n, 2) points on the right side of the face to (2, n, 2): mirrored, and as they are."""
     return np.array(points) * [[[-1.0, 1.0]], [[1.0, 1.0]]]
 
 
 def head_outline(portrait: Portrait) -> Points:
-    """The whole head, clockwise from the left temple."""
+    """Return the whole head, clockwise from the left temple."""
     crown: Points = [(-0.93, -0.44), (-0.66, -0.82), (0.0, -1.0), (0.66, -0.82), (0.93, -0.44)]
-    return [*crown, *jaw_line(portrait), *mirrored(jaw_line(portrait))[1:]]
+    return [*crown, *jaw_line(portrait), *mirror(jaw_line(portrait))[1:]]
 
 
 def trace_face(pose: Pose) -> Face:
-    """The curves of a face, in image coordinates."""
+    """Compute the curves of a face, in image coordinates."""
     portrait = pose.portrait
     dark = -1.0 if portrait.light > 0 else 1.0
     cheek = 0.5 * portrait.head_width
@@ -140,21 +140,21 @@ def _ear_folds(pose: Pose) -> Curve:
 
 
 def _turned_ears(pose: Pose, points: Points) -> Curve:
-    """Points of the right ear, v from 0 at its top to 1, and of the left.
+    """Map points of the right ear, v from 0 at its top to 1, to both ears.
 
-    Ears lie behind the middle of the head, so a turn hides the one and shows more of the other.
+    Ears lie behind the centre of the head, so a turn hides one and shows more of the other.
     """
-    tall = EAR_BOTTOM - EAR_TOP
-    return pose.flat(_both([(u, EAR_TOP + v * tall) for u, v in points]) - (0.22 * pose.portrait.turn, 0.0))
+    height = EAR_BOTTOM - EAR_TOP
+    return pose.flat(_both([(u, EAR_TOP + v * height) for u, v in points]) - (0.22 * pose.portrait.turn, 0.0))
 
 
 def _neck(pose: Pose) -> Curve:
     half: Points = [(0.6, 0.55), (0.57, 0.95), (0.6, 1.13), (0.72, 1.26), (0.84, 1.36), (0.8, 1.8), (0.5, 2.3)]
-    return pose.body(smooth([*half, *mirrored(half)], closed=True))
+    return pose.body(smooth([*half, *mirror(half)], closed=True))
 
 
 def _neck_shadow(pose: Pose, dark: float) -> Curve:
-    """What the chin shades: deeper on the side away from the light."""
+    """Compute the shadow of the chin, deeper on the side away from the light."""
     return pose.body(
         smooth(
             [(-0.6 * dark, 0.6), (0.6 * dark, 0.6), (0.58 * dark, 1.28), (0.2 * dark, 1.22), (-0.3 * dark, 1.1)],
@@ -294,7 +294,7 @@ def _smile_creases(pose: Pose) -> Curve:
 
 
 def _shade(pose: Pose, dark: float) -> Curve:
-    """From the temple down the cheek to the chin, between the outline and the edge of the light."""
+    """Compute the shadow from the temple down the cheek to the chin, between the outline and the lit part."""
     rim = [(dark * u, v) for u, v in [(0.9, -0.5), *jaw_line(pose.portrait)]]
     depth = 0.25 + 0.3 * abs(pose.portrait.light)
     edge = [
@@ -308,7 +308,7 @@ def _shade(pose: Pose, dark: float) -> Curve:
 
 
 def _shade_hatching(pose: Pose, dark: float, spacing: float = 0.105) -> Curve:
-    """Slanting strokes from the outline into the face, as far as the light is away."""
+    """Compute slanted strokes from the outline into the face, longer the further the light is to the side."""
     rim = smooth([(0.93, -0.44), *jaw_line(pose.portrait)])
     starts = np.arange(-0.36, 0.84, spacing)
     edge = np.interp(starts, rim[:, 1], rim[:, 0])
@@ -318,7 +318,7 @@ def _shade_hatching(pose: Pose, dark: float, spacing: float = 0.105) -> Curve:
 
 
 def _neck_hatching(pose: Pose, dark: float, count: int = 7) -> Curve:
-    """Strokes that follow the round of the neck under the chin."""
+    """Compute strokes that follow the curvature of the neck under the chin."""
     start = np.linspace((0.54, 0.9), (0.54, 1.3), count)
     middle = np.linspace((0.2, 0.95), (0.2, 1.35), count)
     end = np.linspace((-0.4, 0.88), (-0.16, 1.28), count)

@@ -1,4 +1,4 @@
-"""All the lines of one portrait, traced once for both the photo and the sketch."""
+"""All curves of one portrait, computed once for both the photo and the sketch."""
 
 from dataclasses import dataclass
 
@@ -20,6 +20,6 @@ class Lines:
 
 
 def trace(portrait: Portrait) -> Lines:
-    """The portrait's curves."""
+    """Compute the portrait's curves."""
     pose = Pose(portrait)
     return Lines(portrait, trace_face(pose), trace_hair(pose), trace_beard(pose), trace_clothes(pose))

@@ -1,4 +1,4 @@
-"""The same portrait in pencil on white paper, in one of three manners."""
+"""Render the same portrait in pencil on white paper, in one of three styles."""
 
 import math
 from dataclasses import dataclass
@@ -6,23 +6,21 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from limner.core.images import Uint8Image
+from limner.core.images import LUMA, Uint8Image
 from limner.data_pipeline.synthetic.attributes import Portrait
-from limner.data_pipeline.synthetic.brush import Canvas, fill, stain
+from limner.data_pipeline.synthetic.brush import MIN_CANVAS_SIDE, Canvas, blend, fill
 from limner.data_pipeline.synthetic.curves import Curve, closed, ribbon
 from limner.data_pipeline.synthetic.geometry import Eyes, Face
 from limner.data_pipeline.synthetic.hair import Beard, Clothes
 from limner.data_pipeline.synthetic.lines import Lines
 
-LEAST_WORK_SIDE = 256
-"""Sketches are drawn at twice their size, smaller ones at a higher multiple, and averaged down."""
 PAPER = 251
 PAPER_TINT = (1.0, 0.995, 0.975)
 
 
 @dataclass(frozen=True)
 class Pencil:
-    """A manner of drawing: the grey of its darkest line (0 black to 255), its width (of the side) and its shading."""
+    """A drawing style: the grey of its darkest line (0 black to 255), its width (of the side) and its shading."""
 
     grey: int
     width: float
@@ -39,11 +37,11 @@ PENCILS = (
 )
 
 
-def draw_sketch(lines: Lines, size: int) -> Uint8Image:
-    """The portrait as a (size, size, 3) uint8 pencil drawing, nearly grey."""
+def render_sketch(lines: Lines, size: int) -> Uint8Image:
+    """Render the portrait as a (size, size, 3) uint8 RGB pencil drawing, nearly grey."""
     portrait, face, hair = lines.portrait, lines.face, lines.hair
     pencil = PENCILS[portrait.style]
-    side = size * max(2, math.ceil(LEAST_WORK_SIDE / size))
+    side = size * max(2, math.ceil(MIN_CANVAS_SIDE / size))  # thin lines need at least twice the size
 
     paper = np.full((side, side), PAPER, dtype=np.uint8)
     _draw_hair(paper, portrait, pencil, hair.back, hair.back_strands)
@@ -60,31 +58,31 @@ def draw_sketch(lines: Lines, size: int) -> Uint8Image:
 
 
 def _darkness(portrait: Portrait) -> float:
-    """How dark the hair is, 0.25 (white) to 1 (black); by the weights of ITU-R BT.601."""
-    red, green, blue = portrait.hair_colour
-    return 1.0 - 0.75 * (0.299 * red + 0.587 * green + 0.114 * blue) / 255.0
+    """Return the darkness of the hair, 0.25 (white) to 1 (black)."""
+    luma = sum(weight * channel for weight, channel in zip(LUMA.tolist(), portrait.hair_colour, strict=True))
+    return float(1.0 - 0.75 * luma / 255.0)
 
 
 def _stroke(paper: Canvas, pencil: Pencil, curve: Curve, weight: float = 1.0, opacity: float = 0.9) -> None:
-    """Pencil lines, thinner towards their ends; `weight` is relative to the pencil's width."""
-    stain(paper, ribbon(curve, pencil.width * weight), pencil.grey, opacity)
+    """Draw lines that get thinner towards their ends; `weight` is relative to the pencil's width."""
+    blend(paper, ribbon(curve, pencil.width * weight), pencil.grey, opacity)
 
 
 def _outline(paper: Canvas, pencil: Pencil, curve: Curve, weight: float = 1.0, opacity: float = 0.9) -> None:
-    """One even line round a closed curve."""
-    stain(paper, ribbon(closed(curve), pencil.width * weight, 0.0), pencil.grey, opacity)
+    """Draw an even line around a closed curve."""
+    blend(paper, ribbon(closed(curve), pencil.width * weight, 0.0), pencil.grey, opacity)
 
 
 def _smudge(paper: Canvas, pencil: Pencil, curve: Curve, tone: float, blur: float, within: Curve | None = None) -> None:
-    """Soft tone inside a closed curve, as rubbed with a finger."""
+    """Fill a closed curve with a soft tone, as if smudged with a finger."""
     if pencil.smudge > 0.0:
-        stain(paper, curve, pencil.grey, pencil.smudge * tone, blur, within)
+        blend(paper, curve, pencil.grey, pencil.smudge * tone, blur, within)
 
 
 def _hatch(paper: Canvas, pencil: Pencil, lines: Curve, within: Curve) -> None:
-    """Strokes side by side, inside a closed curve."""
+    """Draw hatching, clipped to a closed curve."""
     if pencil.hatching > 0.0:
-        stain(paper, ribbon(lines, 0.8 * pencil.width), pencil.grey, pencil.hatching, within=within)
+        blend(paper, ribbon(lines, 0.8 * pencil.width), pencil.grey, pencil.hatching, within=within)
 
 
 def _draw_hair(paper: Canvas, portrait: Portrait, pencil: Pencil, masses: tuple[Curve, ...], strands: Curve) -> None:
@@ -93,9 +91,9 @@ def _draw_hair(paper: Canvas, portrait: Portrait, pencil: Pencil, masses: tuple[
     dark = _darkness(portrait)
     for mass in masses:
         _outline(paper, pencil, mass, 1.6)
-    for mass in masses:  # over the inner halves of the lines, and those where two masses meet
+    for mass in masses:  # covers the inner halves of the lines, and the lines between two masses
         fill(paper, mass, PAPER)
-    stain(paper, masses, pencil.grey, dark * (0.1 + pencil.smudge), 0.003)
+    blend(paper, masses, pencil.grey, dark * (0.1 + pencil.smudge), 0.003)
     drawn = strands if pencil.hatching > 0.0 else strands[::2]
     _stroke(paper, pencil, drawn, 0.7 + 0.5 * dark, 0.35 + 0.5 * dark)
 
@@ -134,15 +132,15 @@ def _draw_eyes(paper: Canvas, portrait: Portrait, pencil: Pencil, eyes: Eyes) ->
     _stroke(paper, pencil, eyes.upper_lid, 1.6, 1.0)
     _stroke(paper, pencil, eyes.lower_lid, 0.8, 0.8)
     _stroke(paper, pencil, eyes.crease, 0.7, 0.6)
-    stain(paper, eyes.brow, pencil.grey, 0.45 + 0.45 * _darkness(portrait), 0.0012)
+    blend(paper, eyes.brow, pencil.grey, 0.45 + 0.45 * _darkness(portrait), 0.0012)
 
 
 def _draw_eyeballs(paper: Canvas, pencil: Pencil, eyes: Eyes) -> None:
     fill(paper, eyes.ball, PAPER)
-    stain(paper, eyes.iris, pencil.grey, 0.55, within=eyes.ball)
-    stain(paper, ribbon(closed(eyes.iris), 0.7 * pencil.width, 0.0), pencil.grey, 0.9, within=eyes.ball)
-    stain(paper, eyes.pupil, pencil.grey // 2, 1.0, within=eyes.ball)
-    stain(paper, eyes.glint, PAPER, 1.0, within=eyes.ball)
+    blend(paper, eyes.iris, pencil.grey, 0.55, within=eyes.ball)
+    blend(paper, ribbon(closed(eyes.iris), 0.7 * pencil.width, 0.0), pencil.grey, 0.9, within=eyes.ball)
+    blend(paper, eyes.pupil, pencil.grey // 2, 1.0, within=eyes.ball)
+    blend(paper, eyes.glint, PAPER, 1.0, within=eyes.ball)
 
 
 def _draw_nose(paper: Canvas, pencil: Pencil, face: Face) -> None:
@@ -152,13 +150,13 @@ def _draw_nose(paper: Canvas, pencil: Pencil, face: Face) -> None:
     _stroke(paper, pencil, nose.bridge, 0.8, 0.6)
     _stroke(paper, pencil, nose.tip, 1.0, 0.8)
     _stroke(paper, pencil, nose.wings)
-    stain(paper, nose.nostrils, pencil.grey, 0.85)
+    blend(paper, nose.nostrils, pencil.grey, 0.85)
 
 
 def _draw_beard(paper: Canvas, portrait: Portrait, pencil: Pencil, beard: Beard) -> None:
     dark = _darkness(portrait) * (0.4 if portrait.beard == "stubble" else 1.0)
     if beard.masses:
-        stain(paper, beard.masses, pencil.grey, dark * (0.15 + pencil.smudge), 0.006)
+        blend(paper, beard.masses, pencil.grey, dark * (0.15 + pencil.smudge), 0.006)
     _stroke(paper, pencil, beard.strands, 0.6 + 0.4 * dark, 0.25 + 0.6 * dark)
 
 
@@ -168,8 +166,8 @@ def _draw_mouth(paper: Canvas, portrait: Portrait, pencil: Pencil, face: Face) -
     _smudge(paper, pencil, mouth.chin_shadow, 0.25, 0.007)
     if mouth.teeth is not None:
         fill(paper, mouth.teeth, PAPER)
-    stain(paper, mouth.upper, pencil.grey, 0.4, 0.0015)
-    stain(paper, mouth.lower, pencil.grey, 0.2, 0.0015)
+    blend(paper, mouth.upper, pencil.grey, 0.4, 0.0015)
+    blend(paper, mouth.lower, pencil.grey, 0.2, 0.0015)
     _outline(paper, pencil, mouth.upper, 0.5, 0.6)
     _stroke(paper, pencil, mouth.lower[len(mouth.line) :], 0.9, 0.7)
     _stroke(paper, pencil, mouth.line, 1.4, 1.0)

@@ -1,4 +1,4 @@
-"""Small data sets on disk and loader specs over them, shared by the tests of the loaders."""
+"""Small datasets on disk and sample streams over them, shared by the tests of the loaders."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,14 +12,14 @@ import torch
 from limner.core.config import AugmentConfig
 from limner.core.images import Uint8Image
 from limner.data_pipeline.index import Record
-from limner.data_pipeline.stream import LoaderSpec
+from limner.data_pipeline.stream import SampleStream
 
 
 @pytest.fixture
-def make_spec(tmp_path: Path) -> Callable[..., LoaderSpec]:
-    """A spec over images in tmp_path of 18 pixels and crops of 16, with fields changed by name."""
+def make_stream(tmp_path: Path) -> Callable[..., SampleStream]:
+    """A stream over images in tmp_path of 18 pixels and crops of 16, with fields changed by name."""
 
-    def make(records: tuple[Record, ...], **changes: Any) -> LoaderSpec:
+    def make(records: tuple[Record, ...], **changes: Any) -> SampleStream:
         fields: dict[str, Any] = {
             "root": tmp_path,
             "image_size": 16,
@@ -27,24 +27,24 @@ def make_spec(tmp_path: Path) -> Callable[..., LoaderSpec]:
             "batch_size": 1,
             "seed": 0,
             "rank": 0,
-            "world": 1,
+            "world_size": 1,
             "start": 0,
             "device": torch.device("cpu"),
             "threads": 2,
             "cache": False,
             "paired": True,
         }
-        return LoaderSpec(records=records, **(fields | changes))
+        return SampleStream(records=records, **(fields | changes))
 
     return make
 
 
-def _write(root: Path, count: int, suffix: str, draw: Callable[[int], Uint8Image]) -> tuple[Record, ...]:
-    """`count` pairs, drawn by number: photos of an even number, sketches of the odd number after it."""
+def _write(root: Path, count: int, suffix: str, render: Callable[[int], Uint8Image]) -> tuple[Record, ...]:
+    """`count` pairs, rendered by number: photos of an even number, sketches of the odd number after it."""
     records = []
     for number in range(count):
         record = Record(str(number), f"photo/{number}{suffix}", f"sketch/{number}{suffix}", style=number % 3)
-        for name, image in zip(record.files, (draw(2 * number), draw(2 * number + 1)), strict=True):
+        for name, image in zip(record.files, (render(2 * number), render(2 * number + 1)), strict=True):
             (root / name).parent.mkdir(exist_ok=True)
             options = [
                 cv2.IMWRITE_JPEG_QUALITY,
@@ -68,10 +68,10 @@ def textured(tmp_path: Path) -> Callable[[int, int], tuple[Record, ...]]:
     """(count, size) -> pairs of smooth coloured noise as JPEG 4:4:4."""
 
     def write(count: int, size: int) -> tuple[Record, ...]:
-        def draw(number: int) -> Uint8Image:
+        def render(number: int) -> Uint8Image:
             coarse = np.random.default_rng(number).integers(0, 256, (size // 6, size // 6, 3), np.uint8)
             return np.asarray(cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC), np.uint8)
 
-        return _write(tmp_path, count, ".jpg", draw)
+        return _write(tmp_path, count, ".jpg", render)
 
     return write

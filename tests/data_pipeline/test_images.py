@@ -1,4 +1,4 @@
-"""Reading any picture right or not at all, and the way into a square and back."""
+"""Decode any image correctly or refuse it; fit images into squares and back."""
 
 import io
 import struct
@@ -13,12 +13,12 @@ from PIL import Image, ImageOps
 from limner.core.config import Fit
 from limner.core.images import Uint8Image
 from limner.data_pipeline.images import (
-    PictureError,
-    decode_picture,
+    ImageError,
+    decode_image,
+    fit_image,
     fit_pair,
-    fit_picture,
     plan_fit,
-    read_picture,
+    read_image,
     resize,
 )
 
@@ -42,16 +42,16 @@ def test_exif_orientation_is_undone(orientation: int) -> None:
     exif[0x0112] = orientation
     data = encoded(Image.fromarray(gradient(16, 24)), "JPEG", exif=exif, quality=100, subsampling=0)
     expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
-    found = decode_picture(data, "x.jpg")
+    found = decode_image(data, "x.jpg")
     assert found.shape == expected.shape
     assert np.abs(found.astype(int) - expected).max() <= 2
 
 
-def test_transparency_is_laid_on_white() -> None:
+def test_transparency_is_blended_onto_white() -> None:
     rgba = np.zeros((4, 4, 4), np.uint8)
     rgba[:2] = (200, 100, 0, 255)
     rgba[2, :] = (200, 100, 0, 51)
-    found = decode_picture(encoded(Image.fromarray(rgba), "PNG"), "x.png")
+    found = decode_image(encoded(Image.fromarray(rgba), "PNG"), "x.png")
     assert found[0, 0].tolist() == [200, 100, 0]
     assert found[2, 0].tolist() == [244, 224, 204]
     assert found[3, 0].tolist() == [255, 255, 255]
@@ -65,9 +65,9 @@ def test_grey_16_bit_palette_and_cmyk_become_rgb() -> None:
         encoded(Image.fromarray(grey).convert("P"), "PNG"),
         encoded(Image.fromarray(grey).convert("LA"), "PNG"),
     ):
-        np.testing.assert_array_equal(decode_picture(data, "x"), np.stack([grey] * 3, axis=2))
+        np.testing.assert_array_equal(decode_image(data, "x"), np.stack([grey] * 3, axis=2))
     red = Image.new("RGB", (16, 16), (220, 30, 40))
-    found = decode_picture(encoded(red.convert("CMYK"), "JPEG", quality=100), "x.jpg")
+    found = decode_image(encoded(red.convert("CMYK"), "JPEG", quality=100), "x.jpg")
     assert np.abs(found.astype(int) - (220, 30, 40)).max() <= 6
 
 
@@ -75,8 +75,8 @@ def test_grey_16_bit_palette_and_cmyk_become_rgb() -> None:
 def test_truncated_files_are_refused_wherever_they_end(kind: str, rng: np.random.Generator) -> None:
     data = encoded(Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)), kind)
     for share in (0.3, 0.6, 0.95):
-        with pytest.raises(PictureError, match=r"truncated|damaged|not an image") as caught:
-            decode_picture(data[: int(len(data) * share)], "x")
+        with pytest.raises(ImageError, match=r"truncated|damaged|not an image") as caught:
+            decode_image(data[: int(len(data) * share)], "x")
         assert caught.value.file == "x"
 
 
@@ -95,9 +95,9 @@ def png_header(width: int, height: int) -> bytes:
 @pytest.mark.parametrize(
     ("data", "reason"), [(b"", "zero bytes"), (b"hello", "not an image"), (png_header(60_000, 60_000), "too large")]
 )
-def test_what_is_no_picture_is_named(data: bytes, reason: str) -> None:
-    with pytest.raises(PictureError) as caught:
-        decode_picture(data, "a/x.png")
+def test_what_is_no_image_is_named(data: bytes, reason: str) -> None:
+    with pytest.raises(ImageError) as caught:
+        decode_image(data, "a/x.png")
     assert caught.value.reason == reason
     assert str(caught.value).startswith("a/x.png: ")
 
@@ -105,9 +105,9 @@ def test_what_is_no_picture_is_named(data: bytes, reason: str) -> None:
 def test_names_with_spaces_and_accents_are_read(tmp_path: Path) -> None:
     path = tmp_path / "ein Porträt, 肖像.png"
     path.write_bytes(encoded(Image.fromarray(gradient()), "PNG"))
-    np.testing.assert_array_equal(read_picture(path), gradient())
-    with pytest.raises(PictureError, match="unreadable"):
-        read_picture(tmp_path / "gone.png")
+    np.testing.assert_array_equal(read_image(path), gradient())
+    with pytest.raises(ImageError, match="unreadable"):
+        read_image(tmp_path / "gone.png")
 
 
 def test_shrinking_averages_instead_of_sampling() -> None:
@@ -118,16 +118,16 @@ def test_shrinking_averages_instead_of_sampling() -> None:
 
 @pytest.mark.parametrize("fit", ["stretch", "pad", "crop"])
 @pytest.mark.parametrize("shape", [(50, 80), (80, 50), (64, 64), (1, 100)])
-def test_fitting_is_undone_to_the_pictures_own_size(fit: Fit, shape: tuple[int, int]) -> None:
-    picture = resize(gradient(), shape[1], shape[0])
-    square, fitting = fit_picture(picture, 64, fit)
+def test_the_inverse_of_a_fit_has_the_size_of_the_image(fit: Fit, shape: tuple[int, int]) -> None:
+    image = resize(gradient(), shape[1], shape[0])
+    square, transform = fit_image(image, 64, fit)
     assert square.shape == (64, 64, 3)
-    back = fitting.undo(square)
-    assert back.shape == fitting.source.cut(picture).shape
-    assert np.abs(back.astype(int) - fitting.source.cut(picture)).mean() < 6
+    back = transform.inverse(square)
+    assert back.shape == transform.source.crop(image).shape
+    assert np.abs(back.astype(int) - transform.source.crop(image)).mean() < 6
     if fit == "pad":
         outside = np.ones((64, 64), bool)
-        box = fitting.target
+        box = transform.target
         outside[box.top : box.top + box.height, box.left : box.left + box.width] = False
         assert (square[outside] == 255).all()
 
@@ -141,5 +141,5 @@ def test_a_sketch_of_another_resolution_is_fitted_by_the_photos_boxes() -> None:
     photo = resize(gradient(), 200, 120)
     sketch = resize(photo, 100, 60)
     for fit in ("stretch", "pad", "crop"):
-        square, drawn = fit_pair(photo, sketch, 64, fit)
-        assert np.abs(square.astype(int) - drawn).mean() < 4
+        square, sketch_square = fit_pair(photo, sketch, 64, fit)
+        assert np.abs(square.astype(int) - sketch_square).mean() < 4

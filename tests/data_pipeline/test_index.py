@@ -26,22 +26,22 @@ def test_what_was_prepared_is_read(tiny_data: Path) -> None:
 
 
 def test_a_missing_split_names_those_that_are_there(data: Path) -> None:
-    with pytest.raises(UserError, match=r"no pictures in split 'dev'; it has train \(11\), val \(2\), test \(1\)"):
+    with pytest.raises(UserError, match=r"no images in split 'dev'; it has train \(11\), val \(2\), test \(1\)"):
         load_dataset(data).split("dev")
     without = replace(load_dataset(data), splits=load_dataset(data).splits | {"test": ()})
-    message = r"it has train \(11\), val \(2\): give one of these as --split, or prepare it anew with a larger --test-"
+    message = r"it has train \(11\), val \(2\): give one of these as --split, or prepare it again with a larger --test-"
     with pytest.raises(UserError, match=message):
         without.split("test")
 
 
 def test_no_dataset_is_said_to_be_none(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"is not a prepared dataset.*prepare_data.py"):
+    with pytest.raises(UserError, match=r"is not a prepared dataset.*limner prepare"):
         load_dataset(tmp_path)
 
 
-def test_missing_pictures_are_counted_and_named(data: Path) -> None:
+def test_missing_images_are_counted_and_named(data: Path) -> None:
     (data / load_dataset(data).split("val")[0].photo).unlink()
-    with pytest.raises(UserError, match=r"1 pictures of .* are missing \(photo/portrait-"):
+    with pytest.raises(UserError, match=r"1 image missing from .* \(photo/portrait-"):
         load_dataset(data)
 
 
@@ -85,5 +85,5 @@ def test_classes_come_from_styles_or_from_an_attribute_of_every_image(tiny_data:
     with pytest.raises(UserError, match=r"condition beauty: .* for every image \(allowed: style, hat, name\)"):
         dataset.classified_by("beauty")
     alone = replace(dataset, splits={"train": rows[:1], "val": (), "test": ()})
-    with pytest.raises(UserError, match=r"condition hat: has 1 values in .*, must be 2 to 64"):
+    with pytest.raises(UserError, match=r"condition hat: has 1 value in .*, must be 2 to 64"):
         alone.classified_by("hat")

@@ -61,7 +61,7 @@ def test_nothing_is_written_where_something_is_wrong(evaluate: Evaluate, tiny_da
         (["--data", tiny_data, "--inception", "download"], "inception: sketches are compared pair by pair"),
         (["--data", tiny_data, "--model", "nowhere"], "nowhere: not a model bundle"),
         (["--data", "nowhere"], "nowhere is not a prepared dataset"),
-        (["--data", tiny_data, "--split", "exam"], "no pictures in split 'exam'; it has train"),
+        (["--data", tiny_data, "--split", "exam"], "no images in split 'exam'; it has train"),
         ([], "--data"),
     ):
         with pytest.raises(UserError, match=words):

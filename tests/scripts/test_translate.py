@@ -12,7 +12,7 @@ from limner.core.networks.config import UNetConfig
 from limner.core.networks.init import init_weights
 from limner.core.networks.unet import UNet
 from limner.core.util.errors import UserError
-from limner.data_pipeline.images import read_picture
+from limner.data_pipeline.images import read_image
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "translate.py"
 
@@ -49,7 +49,7 @@ def test_a_folder_becomes_sketches_of_the_same_sizes_and_sheets(
 ) -> None:
     out = tmp_path / "out"
     translate(monkeypatch, photos, "--model", models["plain"], "--out", out, "--compare", "--batch-size", 2)
-    sizes = {path.stem: read_picture(path).shape[:2] for path in out.glob("*.png")}
+    sizes = {path.stem: read_image(path).shape[:2] for path in out.glob("*.png")}
     assert sizes == {"a": (80, 60), "b": (50, 90), "grey": (70, 70)}
     assert sorted(path.name for path in (out / "sheets").iterdir()) == ["compare_01.png", "compare_02.png"]
 
@@ -61,7 +61,7 @@ def test_results_do_not_depend_on_the_batch_size(
         out = tmp_path / str(batch)
         translate(monkeypatch, photos, "--model", models["plain"], "--out", out, "--batch-size", batch)
     for path in (tmp_path / "1").glob("*.png"):
-        one, three = (read_picture(file).astype(int) for file in (path, tmp_path / "3" / path.name))
+        one, three = (read_image(file).astype(int) for file in (path, tmp_path / "3" / path.name))
         assert np.abs(one - three).max() <= 1
 
 
@@ -71,7 +71,7 @@ def test_tiles_and_styles(
     for style in ("outline", "2"):
         arguments = ("--model", models["styled"], "--style", style, "--out", tmp_path / style, "--mode", "tile")
         translate(monkeypatch, photos / "a.jpg", *arguments)
-    first, second = (read_picture(tmp_path / style / "a.png") for style in ("outline", "2"))
+    first, second = (read_image(tmp_path / style / "a.png") for style in ("outline", "2"))
     assert first.shape == (80, 60, 3)
     assert not np.array_equal(first, second)
 

@@ -52,6 +52,20 @@ def test_a_directory_is_replaced_whole_or_not_at_all(tmp_path: Path, before: str
     assert names(path) == ["new"]
 
 
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_directory_that_must_not_be_replaced_may_be_absent_or_empty(tmp_path: Path, exists: bool) -> None:
+    path = tmp_path / "directory"
+    if exists:
+        path.mkdir()
+    with atomic_directory(path, replace=False) as partial:
+        (partial / "new").touch()
+    assert names(path) == ["new"]
+    with pytest.raises(OSError), atomic_directory(path, replace=False) as partial:  # noqa: PT011 (by platform)
+        (partial / "newer").touch()
+    assert names(path) == ["new"]
+    assert names(tmp_path) == ["directory"]
+
+
 @pytest.mark.skipif(os.name != "posix", reason="only there a process can be asked for without harm")
 def test_leftovers_of_dead_processes_are_removed_and_those_of_living_ones_stay(tmp_path: Path) -> None:
     ended = subprocess.Popen(["true"])

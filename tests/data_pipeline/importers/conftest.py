@@ -17,17 +17,17 @@ Write = Callable[..., None]
 
 @pytest.fixture
 def tagged() -> Callable[[int], Uint8Image]:
-    """A picture of one colour that tells a number, through JPEG too."""
+    """An image of one colour that encodes a number and survives JPEG."""
 
-    def draw(number: int, height: int = 30, width: int = 24) -> Uint8Image:
+    def paint(number: int, height: int = 30, width: int = 24) -> Uint8Image:
         return np.full((height, width, 3), 8 * number, np.uint8)
 
-    return draw
+    return paint
 
 
 @pytest.fixture
 def write(tagged: Callable[..., Uint8Image]) -> Write:
-    """Write picture `number` under a path, encoded by its extension."""
+    """Write image `number` under a path, encoded by its extension."""
 
     def put(path: Path, number: int, height: int = 30, width: int = 24) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,14 +56,14 @@ def fs2k(tmp_path: Path, write: Write) -> Path:
 
 @pytest.fixture
 def zipped() -> Callable[[Path, Path], Path]:
-    """A folder as a zip with a folder at its top and a Mac's litter."""
+    """A folder as a zip with a folder at its top and a Mac's system files."""
 
     def pack(folder: Path, target: Path) -> Path:
         with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
             for path in sorted(folder.rglob("*")):
                 archive.write(path, f"{folder.name}/{path.relative_to(folder).as_posix()}")
-            archive.writestr(f"__MACOSX/{folder.name}/._anno_train.json", b"litter")
-            archive.writestr(f"{folder.name}/.DS_Store", b"litter")
+            archive.writestr(f"__MACOSX/{folder.name}/._anno_train.json", b"system")
+            archive.writestr(f"{folder.name}/.DS_Store", b"system")
         return target
 
     return pack

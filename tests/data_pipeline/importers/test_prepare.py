@@ -3,6 +3,8 @@
 import json
 import shutil
 import stat
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -92,19 +94,52 @@ def test_an_interruption_leaves_nothing_that_looks_finished(
     assert load_dataset(tmp_path / "out").split("train")
 
 
-def test_of_two_processes_that_prepare_the_same_the_slower_takes_the_others(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+OTHER_PROCESS = """
+import sys
+from pathlib import Path
+from limner.data_pipeline.importers.folders import import_portraits
+from limner.data_pipeline.importers.prepare import PrepareOptions
+source, out, seed = sys.argv[1:]
+import_portraits(Path(source), Path(out), PrepareOptions(size=32, val_fraction=0.25, seed=int(seed)))
+"""
+
+
+@pytest.fixture
+def overtaken(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Let another process prepare the same source into `out`, by a seed, just before this one is done."""
+
+    def set_up(seed: int) -> None:
+        def write_after_the_other(*arguments: Any) -> None:
+            write_dataset(*arguments)
+            command = [sys.executable, "-c", OTHER_PROCESS, str(source), str(tmp_path / "out"), str(seed)]
+            subprocess.run(command, check=True, capture_output=True)
+
+        monkeypatch.setattr(limner.data_pipeline.importers.prepare, "write_dataset", write_after_the_other)
+
+    return set_up
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_of_two_processes_that_prepare_the_same_the_slower_keeps_the_result_of_the_faster(
+    source: Path, tmp_path: Path, overtaken: Callable[[int], None], capsys: pytest.CaptureFixture[str], exists: bool
 ) -> None:
-    """As ranks of one job do that all draw the built-in portraits."""
-
-    def overtaken(*arguments: Any) -> None:
-        write_dataset(*arguments)
-        monkeypatch.setattr(limner.data_pipeline.importers.prepare, "write_dataset", write_dataset)
-        import_portraits(source, tmp_path / "out", SMALL)
-
-    monkeypatch.setattr(limner.data_pipeline.importers.prepare, "write_dataset", overtaken)
+    """The ranks of a job that all prepare the built-in dataset do so."""
+    overtaken(0)
+    if exists:
+        (tmp_path / "out").mkdir()
     import_portraits(source, tmp_path / "out", SMALL)
+    assert "nothing to do" in capsys.readouterr().out
     assert load_dataset(tmp_path / "out").split("train")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
+
+
+def test_of_two_processes_that_prepare_something_else_the_slower_fails_and_changes_nothing(
+    source: Path, tmp_path: Path, overtaken: Callable[[int], None]
+) -> None:
+    overtaken(1)
+    with pytest.raises(UserError, match=r"with other options; changed: seed \(1, now 0\)"):
+        import_portraits(source, tmp_path / "out", SMALL)
+    assert load_dataset(tmp_path / "out").preparation["seed"] == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
 
 
@@ -119,14 +154,30 @@ def test_jpegs_are_4_4_4_at_quality_95_and_pngs_exact(source: Path, tmp_path: Pa
         assert exact.getpixel((5, 5)) == (24, 24, 24)
 
 
-def test_empty_splits_are_warned_of(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    import_portraits(source, tmp_path / "out", PrepareOptions(size=32, val_fraction=0.0))
-    warned = capsys.readouterr().err
-    assert "the val split is empty" in warned
-    assert "the test split is empty" in warned
+@pytest.mark.parametrize(
+    ("val_fraction", "test_fraction", "empty"),
+    [(0.0, 0.0, []), (0.01, 0.0, ["val"]), (0.0, 0.01, ["test"]), (0.6, 0.39, ["train"])],
+)
+def test_splits_that_are_asked_for_and_empty_are_warned_of(
+    source: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    val_fraction: float,
+    test_fraction: float,
+    empty: list[str],
+) -> None:
+    options = PrepareOptions(size=32, val_fraction=val_fraction, test_fraction=test_fraction)
+    import_portraits(source, tmp_path / "out", options)
+    assert capsys.readouterr().err.splitlines() == [f"warning: the {split} split is empty" for split in empty]
 
 
-def test_splits_follow_the_seed_and_no_other_picture(source: Path, tmp_path: Path, write: Write) -> None:
+def test_rejected_files_are_counted(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (source / "x.jpg").write_bytes(b"")
+    import_portraits(source, tmp_path / "out", SMALL)
+    assert f"rejected: 1 file, listed in {tmp_path / 'out' / 'rejected.jsonl'}" in capsys.readouterr().out
+
+
+def test_splits_depend_on_the_seed_and_on_no_other_image(source: Path, tmp_path: Path, write: Write) -> None:
     def split_of(out: str, seed: int) -> dict[str, str]:
         import_portraits(
             source, tmp_path / out, PrepareOptions(size=32, seed=seed, val_fraction=0.25, test_fraction=0.25)
@@ -139,10 +190,10 @@ def test_splits_follow_the_seed_and_no_other_picture(source: Path, tmp_path: Pat
     assert first != other
 
 
-def test_a_source_without_a_usable_picture_is_an_error(tmp_path: Path) -> None:
+def test_a_source_without_a_usable_image_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "x.jpg").write_bytes(b"")
-    with pytest.raises(UserError, match=r"no usable picture \(1 rejected: zero bytes\)"):
+    with pytest.raises(UserError, match=r"no usable image \(1 rejected: zero bytes\)"):
         import_portraits(tmp_path / "in", tmp_path / "out", SMALL)
 
 
@@ -151,7 +202,7 @@ def test_names_that_differ_in_case_only_are_all_rejected(tmp_path: Path, write: 
         for number, name in enumerate(("a", "b", "Face", "face")):
             write(tmp_path / folder / f"{name}.png", number)
     if len(list((tmp_path / "photos").iterdir())) < 4:
-        pytest.skip("this file system does not tell cases apart")
+        pytest.skip("this file system ignores case")
     import_pairs(tmp_path / "photos", tmp_path / "sketches", tmp_path / "out", SMALL)
     lines = [json.loads(line) for line in (tmp_path / "out" / "rejected.jsonl").read_text().splitlines()]
     assert {line["reason"] for line in lines} == {"duplicate id"}

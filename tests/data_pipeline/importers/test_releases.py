@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from limner.core.util.errors import UserError
-from limner.data_pipeline.images import read_picture
+from limner.data_pipeline.images import read_image
 from limner.data_pipeline.importers.combined import import_combined
 from limner.data_pipeline.importers.cuhk import identity, import_cuhk
 from limner.data_pipeline.importers.folders import import_pairs, import_portraits
 from limner.data_pipeline.importers.fs2k import import_fs2k
 from limner.data_pipeline.importers.pencil import import_pencil
 from limner.data_pipeline.importers.prepare import PrepareOptions
-from limner.data_pipeline.importers.synthetic import STYLES, import_synthetic
+from limner.data_pipeline.importers.synthetic import STYLES, import_synthetic, prepare_built_in
 from limner.data_pipeline.index import Dataset, load_dataset
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "data"
@@ -37,7 +37,7 @@ def check_pairs(dataset: Dataset) -> None:
     for records in dataset.splits.values():
         for record in records:
             assert record.sketch is not None
-            photo, sketch = (read_picture(dataset.root / name) for name in record.files)
+            photo, sketch = (read_image(dataset.root / name) for name in record.files)
             assert round(photo.mean() / 8) == round(sketch.mean() / 8)
 
 
@@ -65,7 +65,7 @@ def test_fs2k_names_every_file_that_it_leaves_out(fs2k: Path, tmp_path: Path, wr
     data = photo(0).read_bytes()
     photo(0).write_bytes(data[: len(data) // 2])
     photo(1).write_bytes(b"")
-    photo(2).write_bytes(b"not a picture")
+    photo(2).write_bytes(b"not an image")
     photo(3).unlink()
     next((fs2k / "sketch").rglob("sketch0004.*")).unlink()
     write(photo(5), 5, height=30, width=40)
@@ -146,7 +146,7 @@ def test_cuhk_pairs_by_identity_in_both_naming_schemes(tmp_path: Path, write: Wr
         ("portrait.jpg", None),
     ],
 )
-def test_a_cuhk_name_tells_one_person(name: str, person: str | None) -> None:
+def test_a_cuhk_name_names_one_person(name: str, person: str | None) -> None:
     assert identity(name) == person
 
 
@@ -169,7 +169,7 @@ def test_folders_are_paired_by_name_never_by_order(tmp_path: Path, write: Write)
         import_pairs(tmp_path / "photos", tmp_path / "photos", tmp_path / "other", SMALL)
 
 
-def test_combined_pictures_are_cut_in_halves(tmp_path: Path, write: Write) -> None:
+def test_combined_images_are_cut_in_halves(tmp_path: Path, write: Write) -> None:
     both = np.full((20, 40, 3), 80, np.uint8)
     both[:, 20:] = 160
     (tmp_path / "in").mkdir()
@@ -179,28 +179,28 @@ def test_combined_pictures_are_cut_in_halves(tmp_path: Path, write: Write) -> No
     write(tmp_path / "in" / "tall.png", 3, height=30, width=20)
     import_combined(tmp_path / "in", tmp_path / "out", SMALL)
     dataset = load_dataset(tmp_path / "out")
-    photo, sketch = (read_picture(dataset.root / name) for name in dataset.split("train")[0].files)
+    photo, sketch = (read_image(dataset.root / name) for name in dataset.split("train")[0].files)
     assert (round(photo.mean()), round(sketch.mean())) == (80, 160)
-    assert set(rejected(tmp_path / "out").values()) == {"not two pictures side by side"}
+    assert set(rejected(tmp_path / "out").values()) == {"not two images side by side"}
 
 
-def test_portraits_have_no_sketch_and_pencil_draws_one(tmp_path: Path, rng: np.random.Generator) -> None:
+def test_portraits_have_no_sketch_and_pencil_computes_one(tmp_path: Path, rng: np.random.Generator) -> None:
     (tmp_path / "in").mkdir()
     for number in range(4):
-        picture = cv2.resize(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8), (60, 80), interpolation=cv2.INTER_NEAREST)
-        cv2.imwrite(str(tmp_path / "in" / f"{number}.png"), picture)
+        image = cv2.resize(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8), (60, 80), interpolation=cv2.INTER_NEAREST)
+        cv2.imwrite(str(tmp_path / "in" / f"{number}.png"), image)
     import_portraits(tmp_path / "in", tmp_path / "portraits", SMALL)
     assert all(record.sketch is None for record in load_dataset(tmp_path / "portraits").split("train"))
     import_pencil(tmp_path / "in", tmp_path / "pencil", SMALL)
     dataset = load_dataset(tmp_path / "pencil")
     for record in dataset.split("train"):
         assert record.sketch is not None
-        sketch = read_picture(dataset.root / record.sketch)
+        sketch = read_image(dataset.root / record.sketch)
         assert np.percentile(sketch, 60) > 225  # even parts are paper
         assert sketch.min() < 160  # edges are strokes
 
 
-def test_drawn_portraits_carry_styles_and_attributes(tmp_path: Path) -> None:
+def test_synthetic_portraits_carry_styles_and_attributes(tmp_path: Path) -> None:
     import_synthetic(12, tmp_path / "out", SMALL)
     dataset = load_dataset(tmp_path / "out")
     assert dataset.styles == STYLES
@@ -211,7 +211,45 @@ def test_drawn_portraits_carry_styles_and_attributes(tmp_path: Path) -> None:
         import_synthetic(0, tmp_path / "none", SMALL)
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the real FS2K and CUHK pairs are not beside this checkout")
+def test_small_synthetic_datasets_are_made_without_a_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import_synthetic(2, tmp_path / "out", PrepareOptions(size=32))
+    assert capsys.readouterr().err == ""
+
+
+@pytest.fixture
+def few_built_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("limner.data_pipeline.importers.synthetic.BUILT_IN_COUNT", 40)
+    monkeypatch.setattr("limner.data_pipeline.importers.synthetic.BUILT_IN_TEST_COUNT", 3)
+
+
+def test_the_built_in_dataset_is_the_synthetic_one_with_a_test_split(
+    few_built_in: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """So training on it is what it was before there was a test split."""
+    import_synthetic(40, tmp_path / "plain", PrepareOptions(size=32))
+    prepare_built_in(tmp_path / "built-in", 32)
+    assert capsys.readouterr().err == ""
+    plain, built_in = load_dataset(tmp_path / "plain"), load_dataset(tmp_path / "built-in")
+    for split in ("train", "val"):
+        assert plain.split(split) == built_in.split(split)
+        for name in (name for record in plain.split(split) for name in record.files):
+            assert (plain.root / name).read_bytes() == (built_in.root / name).read_bytes()
+    assert [record.id for record in built_in.split("test")] == [f"portrait-{number:06}" for number in (40, 41, 42)]
+    prepare_built_in(tmp_path / "built-in", 32)
+    assert "nothing to do" in capsys.readouterr().out
+
+
+def test_a_built_in_dataset_without_a_test_split_is_kept(few_built_in: None, tmp_path: Path) -> None:
+    """Runs that were started on it can be resumed on no other data."""
+    import_synthetic(40, tmp_path / "out", PrepareOptions(size=32))
+    before = load_dataset(tmp_path / "out")
+    prepare_built_in(tmp_path / "out", 32)
+    assert load_dataset(tmp_path / "out") == before
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the real FS2K and CUHK pairs are not next to this checkout")
 def test_the_real_releases_lose_no_pair(tmp_path: Path) -> None:
     import_cuhk(SHARED / "CUHK", tmp_path / "cuhk", PrepareOptions(size=16, test_fraction=0.2))
     cuhk = load_dataset(tmp_path / "cuhk")

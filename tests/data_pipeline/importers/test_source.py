@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from limner.data_pipeline.images import PictureError
+from limner.data_pipeline.images import ImageError
 from limner.data_pipeline.importers.source import open_source
 
 
@@ -24,7 +24,7 @@ def test_a_damaged_entry_is_rejected_and_the_others_are_read(
     for start in range(len("a.jpg") + 30, 1900, 53):  # behind the entry's header
         path.write_bytes(intact[:start] + bytes(b ^ 0xFF for b in intact[start : start + 8]) + intact[start + 8 :])
         damaged, good = open_source(path)
-        with pytest.raises(PictureError) as caught:
+        with pytest.raises(ImageError) as caught:
             damaged.read()
         assert (caught.value.reason, caught.value.file) == ("unreadable", "a.jpg")
         assert good.read() == content

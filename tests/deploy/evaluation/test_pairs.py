@@ -17,7 +17,7 @@ from limner.core.networks.config import UNetConfig
 from limner.core.util.errors import UserError
 from limner.data_pipeline.images import resize
 from limner.data_pipeline.index import load_dataset, write_dataset
-from limner.data_pipeline.reference import read_image, read_pairs
+from limner.data_pipeline.reference import read_dataset_image, read_pairs
 from limner.deploy.evaluation.pairs import GENERATOR, Case, PairEvaluator
 
 CPU = torch.device("cpu")
@@ -71,13 +71,13 @@ def test_baselines_are_what_they_are_called(tiny_data: Path, make_model: MakeMod
 
     def sketches(split: str) -> list[Uint8Image]:
         records = evaluator.dataset.split(split)
-        return [resize(read_image(tiny_data, str(row.sketch)), 64, 64) for row in records]
+        return [resize(read_dataset_image(tiny_data, str(row.sketch)), 64, 64) for row in records]
 
     mean = np.rint(np.mean([sketch.astype(float) for sketch in sketches("train")], axis=0))
     assert evaluator.mean_sketch is not None
     assert np.abs(evaluator.mean_sketch - mean).max() <= 1  # halves
     real = sketches("val")[0]
-    photo = resize(read_image(tiny_data, evaluator.records[0].photo), 64, 64)
+    photo = resize(read_dataset_image(tiny_data, evaluator.records[0].photo), 64, 64)
     scores = evaluator.judge(evaluator.records[0]).scores
     assert list(scores) == [GENERATOR, "mean training sketch", "grey photo", "blank page"]
     assert scores["blank page"].l1 == pytest.approx(1 - real.mean() / 255)
@@ -148,7 +148,7 @@ def test_a_dataset_without_training_sketches_lacks_that_baseline(
 
 
 def test_what_does_not_go_together_is_refused(tiny_data: Path, make_model: MakeModel, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"has no pictures in split 'tset'; it has train \(11\), val \(2\), test \(1\)"):
+    with pytest.raises(UserError, match=r"has no images in split 'tset'; it has train \(11\), val \(2\), test \(1\)"):
         PairEvaluator(make_model(), tiny_data, "tset", CPU)
     with pytest.raises(
         UserError, match=r"trained on styles ink, chalk, .* has .*: give --data a dataset of the model's"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from limner.core.util.errors import UserError
-from limner.data_pipeline.images import read_picture
+from limner.data_pipeline.images import read_image
 from limner.deploy.evaluation.report import Report, Table, check_output, show_report, to_html, to_markdown, write_report
 
 REPORT = Report(
@@ -51,7 +51,7 @@ def test_the_four_files(tmp_path: Path) -> None:
     out = tmp_path / "a" / "eval"
     write_report(out, REPORT)
     assert sorted(path.name for path in out.iterdir()) == ["metrics.json", "report.html", "report.md", "sheet.png"]
-    assert np.array_equal(read_picture(out / "sheet.png"), REPORT.sheet)
+    assert np.array_equal(read_image(out / "sheet.png"), REPORT.sheet)
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics == {"scores": {"generator": {"l1": 0.1, "psnr_db": None}}, "many": [None, 1.0, "text"]}
 
