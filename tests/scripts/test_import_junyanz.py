@@ -47,7 +47,7 @@ def run(
 def test_a_checkpoint_becomes_a_bundle(run: Run) -> None:
     said = run("--checkpoint latest_net_G.pth --norm batch --out models/shoes")
     model = Path("models/shoes")
-    assert "a U-Net of 7 levels, width 2" in said
+    assert "a unet of 0.04 M weights, for 128x128 pixels" in said
     assert f"next: python scripts/translate.py --model {model} PHOTO" in said
     config = load_bundle_config(model)
     assert (config.task, config.image_size, config.fit, config.styles) == ("pix2pix", 128, "stretch", ())
