@@ -259,11 +259,11 @@ def test_a_resnet_gives_what_the_reference_gives_at_batch_1(
 def test_image_sizes_fit_the_network(save: Save) -> None:
     unet = load_junyanz(save(Reference(7, "batch").state_dict()), "batch")
     assert [image_size_of(unet, size) for size in (None, 128, 512)] == [128, 128, 512]
-    with pytest.raises(UserError, match="image-size 192: must be a multiple of 128 for this unet$"):
+    with pytest.raises(UserError, match=r"image-size 192: must be a multiple of 128 for this unet$"):
         image_size_of(unet, 192)
     resnet = load_junyanz(save(ReferenceResNet(6, "batch", False).state_dict()), "batch")
     assert [image_size_of(resnet, size) for size in (None, 100)] == [256, 100]
-    with pytest.raises(UserError, match="image-size 30: must be a multiple of 4 for this resnet6$"):
+    with pytest.raises(UserError, match=r"image-size 30: must be a multiple of 4 for this resnet6$"):
         image_size_of(resnet, 30)
 
 
