@@ -1,6 +1,7 @@
 import importlib.util
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ SMALL = (1, 2, 3)
 @pytest.fixture(autouse=True)
 def exported(case: Callable[[str], tuple[Any, Any, ModelProto]], monkeypatch: pytest.MonkeyPatch) -> None:
     """The bundle's own graph, without the seconds that each export takes; `engine_directory` is exported in earnest."""
-    monkeypatch.setattr(limner.deploy.latency, "MAX_ROUNDS", limner.deploy.latency.MIN_ROUNDS)
+    monkeypatch.setattr(limner.deploy.latency, "BUDGET", replace(limner.deploy.latency.BUDGET, max_repeats=10))
     monkeypatch.setattr(limner.deploy.build, "export_onnx", lambda generator, signature: case("instance")[2])
 
 
