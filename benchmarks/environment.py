@@ -1,4 +1,4 @@
-"""Where a number comes from: hardware, versions, revision, date and command, without which it does not exist."""
+"""The environment of a measurement: hardware, versions, revision, date and command."""
 
 import os
 import platform
@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,8 +20,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("torch", "numpy", "nvidia-dali-cuda130", "ray", "onnxruntime", "openvino", "tensorrt", "torch-tensorrt")
 
 
-def describe(device: torch.device, threads: int) -> dict[str, Any]:
-    """The environment block of a row."""
+def describe(device: torch.device, threads: int, command: str) -> dict[str, Any]:
+    """Build the environment block of a row; command: see `command_line`."""
     return {
         "hardware": hardware(device),
         "cpu": cpu_name(),
@@ -36,19 +37,19 @@ def describe(device: torch.device, threads: int) -> dict[str, Any]:
         "load_average": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "git": revision(),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "command": command(),
+        "command": command,
     }
 
 
 def hardware(device: torch.device) -> str:
-    """A short name of the machine class, such as amd-epyc-2c or nvidia-h200, as results are filed under."""
+    """Name the machine class in short, such as amd-epyc-2c or nvidia-h200; results are filed under it."""
     if device.type == "cuda":
         return _slug(torch.cuda.get_device_name(device))
     return f"{_slug(cpu_name())}-{os.cpu_count()}c"
 
 
 def cpu_name() -> str:
-    """The processor as its maker calls it, as far as the system says."""
+    """Return the processor's name as far as the system reports it."""
     info = Path("/proc/cpuinfo")
     if info.exists():
         for line in info.read_text(encoding="utf-8").splitlines():
@@ -59,7 +60,7 @@ def cpu_name() -> str:
 
 
 def revision() -> str | None:
-    """The commit that runs, with a + if the working tree differs from it."""
+    """Return the checked-out commit, with a + if the working tree differs from it; None outside a checkout."""
     commit = _output("git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD")
     if commit is None:
         return None
@@ -67,13 +68,14 @@ def revision() -> str | None:
     return commit + ("+" if changed else "")
 
 
-def command() -> str:
-    """The command line that runs, from the repository's root, with what it takes from the environment."""
-    script = Path(sys.argv[0]).resolve()
-    name = script.relative_to(ROOT).as_posix() if script.is_relative_to(ROOT) else script.name
+def command_line(topic: str, arguments: Sequence[str] | None) -> str:
+    """Return the command that repeats a benchmark, with what it reads from the environment.
+
+    arguments: without the program's name; None: those of this process.
+    """
+    words = ["limner", "bench", topic, *(sys.argv[1:] if arguments is None else arguments)]
     policy = os.environ.get("OMP_WAIT_POLICY")
-    words = shlex.join(["python", name, *sys.argv[1:]])
-    return words if policy is None else f"OMP_WAIT_POLICY={policy} {words}"
+    return shlex.join(words) if policy is None else f"OMP_WAIT_POLICY={policy} {shlex.join(words)}"
 
 
 def _slug(name: str) -> str:
@@ -88,7 +90,7 @@ def _version(package: str) -> str | None:
 
 
 def _output(*words: str) -> str | None:
-    """What a program prints, or None where it is missing, fails or prints nothing."""
+    """Return what a program prints; None if it is missing, fails or prints nothing."""
     try:
         done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=20)
     except (OSError, subprocess.SubprocessError):

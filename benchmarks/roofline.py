@@ -1,4 +1,4 @@
-"""The machine's own limits, measured, and how near to them work comes (Williams et al. 2009, "Roofline")."""
+"""The roofline of this machine, measured, and how close a workload comes to it (Williams et al. 2009, "Roofline")."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,51 +7,49 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from limner.benchmarks.harness import Candidate, Effort, measure
+from limner.benchmarks.harness import stopwatch
 from limner.core.training.precision import has_fast_bf16
+from limner.core.util.timing import Candidate, TimingBudget, time_interleaved
 
-ROUNDS = Effort(least=5, most=5, seconds=0.0, warm_up=5)
+BUDGET = TimingBudget(min_repeats=5, max_repeats=5, seconds=0.0, warm_up=5)
 COPY_BYTES = 2**28
 """Larger than any cache."""
 
 
 @dataclass(frozen=True)
-class Limits:
-    """What a matrix product and a copy of memory reach on this machine, at their best of a few runs."""
-
-    matrix_gflops: dict[str, float]
-    """1e9 floating-point operations a second, two for each multiplication with its addition, by precision."""
-    copy_gbytes: float
-    """1e9 bytes a second, read and written ones together."""
-
-    def share(self, work: "Work", seconds: float, precision: str) -> float | None:
-        """The larger of two shares: of the matrix rate in `precision` and of the bandwidth; None if there is no rate.
-
-        int8 is held against the fp32 rate.
-        """
-        shares = self.shares(work, seconds, precision)
-        return max(shares.values()) if "matrix" in shares else None
-
-    def shares(self, work: "Work", seconds: float, precision: str) -> dict[str, float]:
-        """Of the bandwidth, and of the matrix rate where there is one for `precision`."""
-        shares = {"bandwidth": work.bytes / self.copy_gbytes / seconds / 1e9}
-        rate = self.matrix_gflops.get("fp32" if precision == "int8" else precision)
-        return shares if rate is None else {"matrix": work.flop / rate / seconds / 1e9} | shares
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a run has to do at least."""
+class Workload:
+    """The least that a run has to compute and move."""
 
     flop: float
     bytes: float
-    """Read and written by its convolutions, had everything else been fused into them: weights, inputs and outputs."""
+    """Read and written by its convolutions if everything else were fused into them: weights, inputs and outputs."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The best rates of a matrix product and of a memory copy on this machine in a few runs."""
+
+    matrix_gflops: dict[str, float]
+    """GFLOP/s by precision; a multiply-add is two operations."""
+    copy_gbytes: float
+    """GB/s, reads and writes together."""
+
+    def roofline_fraction(self, workload: Workload, seconds: float, precision: str) -> float | None:
+        """Return the larger of `fractions`; None if there is no matrix rate for the precision."""
+        fractions = self.fractions(workload, seconds, precision)
+        return max(fractions.values()) if "matrix" in fractions else None
+
+    def fractions(self, workload: Workload, seconds: float, precision: str) -> dict[str, float]:
+        """Return the fraction of the bandwidth and, if the precision has one, of the matrix rate (int8: fp32's)."""
+        fractions = {"bandwidth": workload.bytes / self.copy_gbytes / seconds / 1e9}
+        rate = self.matrix_gflops.get("fp32" if precision == "int8" else precision)
+        return fractions if rate is None else {"matrix": workload.flop / rate / seconds / 1e9} | fractions
 
 
 def measure_limits(device: torch.device, quick: bool) -> Limits:
-    """Square matrix products in each precision that the device has as such, and a copy of 256 MiB.
+    """Time square matrix products in each precision with hardware support, and a copy of 256 MiB.
 
-    On a GPU fp32 products are rounded as its convolutions are, which torch lets use TF32.
+    On a GPU fp32 products are rounded as its convolutions are, for which torch allows TF32.
     """
     side = (1024 if quick else 2048) if device.type == "cpu" else 8192
     dtypes = {"fp32": torch.float32}
@@ -71,13 +69,14 @@ def measure_limits(device: torch.device, quick: bool) -> Limits:
 
 
 def _best_seconds(run: Callable[[], object], device: torch.device) -> float:
-    return min(measure({"": Candidate(run)}, device, ROUNDS)[""].times_ms) / 1000.0
+    timings = time_interleaved({run: Candidate(run)}, BUDGET, stopwatch=stopwatch(device))
+    return min(timings[run].times_ms) / 1000.0
 
 
-def count_work(run: Callable[[], object], *networks: nn.Module) -> Work:
-    """The work of `run`, counted as it runs once; bytes are those of the convolutions' forward passes.
+def count_workload(run: Callable[[], object], *networks: nn.Module) -> Workload:
+    """Count the operations of one run, and the bytes of the networks' convolutions in their forward passes.
 
-    A convolution's backward pass moves about twice as much; training is therefore held against `flop` alone.
+    A convolution's backward pass moves about twice as much; a training step is therefore compared by `flop` alone.
     """
     moved = 0
 
@@ -99,4 +98,4 @@ def count_work(run: Callable[[], object], *networks: nn.Module) -> Work:
     finally:
         for hook in hooks:
             hook.remove()
-    return Work(float(counter.get_total_flops()), float(moved))
+    return Workload(float(counter.get_total_flops()), float(moved))

@@ -1,58 +1,75 @@
-"""How fast a Pix2Pix step is, alone and fed by a loader, against a plain one: `python benchmarks/train.py`."""
+"""Training step throughput, alone and fed by a loader, next to a baseline step: `limner bench train`.
 
-import tempfile
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+Also `python benchmarks/train.py`.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import partial
 
 import torch
 
-from limner.benchmarks.environment import describe
-from limner.benchmarks.harness import FULL, QUICK, Candidate, Timing, fix_threads, measure, peak_memory, stretch
-from limner.benchmarks.plain import PlainStep
-from limner.benchmarks.results import Options, Row, save
-from limner.benchmarks.roofline import Limits, Work, count_work, measure_limits
+from limner.benchmarks.baseline_step import BaselineStep
+from limner.benchmarks.environment import command_line, describe
+from limner.benchmarks.harness import FULL, QUICK, fix_threads, loop, peak_memory, stopwatch
+from limner.benchmarks.results import BenchOptions, Row, save
+from limner.benchmarks.roofline import Limits, Workload, count_workload, measure_limits
+from limner.benchmarks.training import build_worker_state, pix2pix_config, random_batch, synthetic_dataset
 from limner.core.batch import Batch
-from limner.core.config import AugmentConfig, LoaderKind, Precision
-from limner.core.networks.config import PatchGANConfig, UNetConfig
-from limner.core.tasks import TASKS
+from limner.core.config import LoaderKind, Precision
 from limner.core.tasks.pix2pix.config import Pix2PixConfig
 from limner.core.training.precision import has_fast_bf16
 from limner.core.util.cli import parse
 from limner.core.util.errors import UserError, run_command
-from limner.data_pipeline.importers.prepare import PrepareOptions
-from limner.data_pipeline.importers.synthetic import import_synthetic
-from limner.data_pipeline.index import Dataset, load_dataset
+from limner.core.util.timing import Candidate, Timing, time_interleaved
+from limner.data_pipeline.index import Dataset
 from limner.data_pipeline.loading import SampleStream, open_loader
-from limner.distributed.context import WorkerContext
-from limner.distributed.worker import build_model, build_state, resolve
 
-BASELINE = "plain"
 LOOP_STEPS = 4
-"""Steps in a timed region of a loop, after LEAD_STEPS that use up what the loader has prepared in others' turns."""
-LEAD_STEPS = 4
-Step = Callable[[Batch], object]
+"""Steps in a timed region of a loop."""
+WARM_UP_STEPS = 4
+"""Untimed steps before it, which use up what the loader prefetched while others were timed."""
 
 
 @dataclass(frozen=True)
-class Command(Options):
-    """Time training steps of the paper's networks, each beside a plain eager fp32 step in the same run."""
+class Command(BenchOptions):
+    """Time training steps of the paper's networks next to a plain eager fp32 step."""
 
     width: int = 64
-    """Of both networks."""
+    """Channels in the first layer of both networks."""
     image_size: int = 256
+    """Side of the images, in pixels."""
     batch: tuple[int, ...] = (1, 4)
+    """Images per step."""
     precisions: tuple[Precision, ...] = ("fp32", "bf16", "fp16")
+    """Of Limner's steps; the baseline step is fp32."""
     compile: bool = False
-    """Also steps whose networks torch.compile made; this takes minutes on a CPU."""
+    """Also time steps with torch.compile; this takes minutes on a CPU."""
     loaders: tuple[LoaderKind, ...] = ("dali", "reference")
-    """Loaders to feed a step by, in the fastest precision."""
+    """Loaders that feed a step in the fastest precision."""
 
 
 @dataclass(frozen=True)
-class Bench:
+class Variant:
+    """A training step to time: whose, in which precision, fed by what; or why it cannot run."""
+
+    backend: str
+    precision: Precision
+    loader: LoaderKind | None = None
+    """None: one fixed batch on the device."""
+    note: str | None = None
+
+    @property
+    def scenario(self) -> str:
+        """Name the scenario in rows."""
+        return "step" if self.loader is None else f"fed by {self.loader}"
+
+
+BASELINE = Variant("baseline", "fp32")
+
+
+@dataclass(frozen=True)
+class TrainingBench:
     """What all measurements of a run share."""
 
     command: Command
@@ -60,67 +77,33 @@ class Bench:
     device: torch.device
     threads: int
     limits: Limits
-    work: Work
+    workload: Workload
     """Of one image in Limner's step."""
-    row: Row
-    """With everything but figures."""
+    new_row: Callable[..., Row]
+    """Makes a row of (backend, precision, batch, scenario)."""
 
 
-@dataclass(frozen=True)
-class Case:
-    """A step to time: how it is fed and made, or why it cannot be had."""
-
-    backend: str
-    precision: Precision
-    scenario: str = "step"
-    note: str = ""
-
-
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Measure every batch size and save the rows."""
-    command = parse(Command)
+    command = parse(Command, arguments)
     if command.quick:
         command = replace(command, width=8, image_size=64, batch=command.batch[:1])
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     threads = fix_threads(command.threads)
     limits = measure_limits(device, command.quick)
-    environment = describe(device, threads) | {"limits": vars(limits)}
-    with drawn_dataset(command.image_size, 2 * max(command.batch) + 12) as dataset:
-        config = configure(command, 1, "fp32")
-        subject = f"width {command.width}, {command.image_size} px, {threads} threads"
-        row = Row("train", subject, "", "", 1, "", environment)
-        work = step_work(config, dataset, device, threads)
-        bench = Bench(command, dataset, device, threads, limits, work, row)
+    environment = describe(device, threads, command_line("train", arguments)) | {"limits": vars(limits)}
+    subject = f"width {command.width}, {command.image_size} px, {threads} threads"
+    with synthetic_dataset(command.image_size, 2 * max(command.batch) + 12) as dataset:
+        config = pix2pix_config(command.width, command.image_size)
+        workload = step_workload(config, dataset, device, threads)
+        new_row = partial(Row, "train", subject, environment=environment)
+        bench = TrainingBench(command, dataset, device, threads, limits, workload, new_row)
         save((row for batch in command.batch for row in measure_batch(bench, batch)), command, scale="batch")
 
 
-def configure(command: Command, batch: int, precision: Precision, compiled: bool = False) -> Pix2PixConfig:
-    """The run whose step is timed: the paper's networks with instance norm, without averaged weights."""
-    return Pix2PixConfig(
-        image_size=command.image_size,
-        batch_size=batch,
-        precision=precision,
-        compile=compiled,
-        generator=UNetConfig(width=command.width, styles=0),
-        discriminator=PatchGANConfig(width=command.width),
-    )
-
-
-@contextmanager
-def drawn_dataset(image_size: int, count: int) -> Iterator[Dataset]:
-    """A dataset of `count` drawn portraits, of the size that a run of `image_size` loads, for as long as the block."""
-    with tempfile.TemporaryDirectory() as scratch:
-        data = Path(scratch) / "drawn"
-        import_synthetic(count, data, PrepareOptions(size=AugmentConfig().resolved_load_size(image_size)))
-        yield load_dataset(data)
-
-
-def make_step(config: Pix2PixConfig, dataset: Dataset, device: torch.device, threads: int) -> Step:
-    """A step as a worker builds and takes it."""
-    context = WorkerContext(0, 1, device, threads, threading.Event(), lambda progress: None)
-    task = TASKS["pix2pix"]
-    resolved, dataset = resolve(task, config, dataset)
-    state = build_state(resolved, build_model(task, resolved, dataset, device), context)
+def make_step(config: Pix2PixConfig, dataset: Dataset, device: torch.device, threads: int) -> Callable[[Batch], object]:
+    """Make a function that takes a training step as a worker does."""
+    state = build_worker_state(config, dataset, device, threads)
 
     def step(batch: Batch) -> object:
         state.seen_images += len(batch)
@@ -129,121 +112,121 @@ def make_step(config: Pix2PixConfig, dataset: Dataset, device: torch.device, thr
     return step
 
 
-def random_batch(config: Pix2PixConfig, count: int, device: torch.device) -> Batch:
-    """Images of noise, which take as long as any others, on the device."""
-    generator = torch.Generator().manual_seed(0)
-    images = torch.rand(2, count, 3, config.image_size, config.image_size, generator=generator) * 2.0 - 1.0
-    photo, sketch = images.to(device)
-    return Batch(photo, sketch, torch.zeros(count, dtype=torch.int64, device=device), torch.arange(count))
-
-
-def step_work(config: Pix2PixConfig, dataset: Dataset, device: torch.device, threads: int) -> Work:
-    """The operations of Limner's step on one image (43.7 GMAC at width 64, 256x256); all steps are held against it."""
+def step_workload(config: Pix2PixConfig, dataset: Dataset, device: torch.device, threads: int) -> Workload:
+    """Count the operations of Limner's step on one image (43.7 GMAC at width 64, 256x256); all steps are held to it."""
     step, batch = make_step(config, dataset, device, threads), random_batch(config, 1, device)
-    return Work(count_work(lambda: step(batch)).flop, 0.0)
+    return Workload(count_workload(lambda: step(batch)).flop, 0.0)
 
 
-def cases(command: Command, device: torch.device) -> list[Case]:
-    """What to time, the baseline first."""
-    fast = "bf16" if has_fast_bf16(device) else "fp32"
-    found = [Case(BASELINE, "fp32")]
+def variants(command: Command, device: torch.device) -> list[Variant]:
+    """List what to time, the baseline first."""
+    fastest: Precision = "bf16" if has_fast_bf16(device) else "fp32"
+    found = [BASELINE]
     for precision in command.precisions:
-        note = ""
-        if precision == "bf16" and fast != "bf16":
+        note = None
+        if precision == "bf16" and fastest != "bf16":
             note = "no hardware bf16"
         elif precision == "fp16" and device.type != "cuda":
             note = "fp16 trains on a GPU only"
-        found.append(Case("limner", precision, note=note))
+        found.append(Variant("limner", precision, note=note))
         if command.compile:
-            found.append(Case("limner-compiled", precision, note=note))
-    return found + [Case("limner", fast, f"fed by {loader}") for loader in command.loaders]  # type: ignore[arg-type]
+            found.append(Variant("limner-compiled", precision, note=note))
+    return found + [Variant("limner", fastest, loader) for loader in command.loaders]
 
 
-def measure_batch(bench: Bench, batch: int) -> list[Row]:
-    """All cases at one batch size, in turns."""
-    runs: dict[Case, Candidate] = {}
-    memory: dict[Case, float | None] = {}
-    notes: dict[Case, str] = {}
-    for case in cases(bench.command, bench.device):
+def measure_batch(bench: TrainingBench, batch: int) -> list[Row]:
+    """Time all variants, interleaved, at one batch size."""
+    candidates: dict[Variant, Candidate] = {}
+    memory: dict[Variant, float | None] = {}
+    compared = variants(bench.command, bench.device)
+    notes = {variant: variant.note for variant in compared if variant.note is not None}
+    for variant in compared:
+        if variant in notes:
+            continue
         try:
-            if case.note:
-                raise UserError(case.note)
             with peak_memory(bench.device) as used:
-                run = make_run(bench, case, batch)
+                run = make_run(bench, variant, batch)
                 run()
         except UserError as error:
-            notes[case] = str(error)
+            notes[variant] = str(error)
             continue
-        runs[case] = Candidate(run) if case.scenario == "step" else stretch(run, LOOP_STEPS, LEAD_STEPS)
-        memory[case] = used.peak_mib
-    print(f"train, batch {batch}: {len(runs)} candidates in turns", flush=True)
-    named = {str(number): candidate for number, candidate in enumerate(runs.values())}
-    effort = QUICK if bench.command.quick else FULL
-    measured = zip(runs, measure(named, bench.device, effort).values(), strict=True)
-    timings = {case: timing.shared_by(steps_of(case)) for case, timing in measured}
+        candidates[variant] = Candidate(run) if variant.loader is None else loop(run, LOOP_STEPS, WARM_UP_STEPS)
+        memory[variant] = used.peak_mib
+    print(f"train, batch {batch}: {len(candidates)} steps, interleaved", flush=True)
+    budget = QUICK if bench.command.quick else FULL
+    measured = time_interleaved(candidates, budget, stopwatch=stopwatch(bench.device))
+    timings = {
+        variant: timing.per_run(1 if variant.loader is None else LOOP_STEPS) for variant, timing in measured.items()
+    }
     rows = []
-    for case in cases(bench.command, bench.device):
-        row = replace(bench.row, backend=case.backend, precision=case.precision, batch=batch, scenario=case.scenario)
-        if case in notes:
-            rows.append(replace(row, note=notes[case]))
+    for variant in compared:
+        row = bench.new_row(variant.backend, variant.precision, batch, variant.scenario)
+        if variant in notes:
+            rows.append(replace(row, note=notes[variant]))
         else:
-            rows.append(finish(bench, row, timings, case, memory[case]))
+            rows.append(fill_in(bench, row, batch, variant, timings, memory[variant]))
     return rows
 
 
-def steps_of(case: Case) -> int:
-    """In a timed region."""
-    return 1 if case.scenario == "step" else LOOP_STEPS
-
-
-def make_run(bench: Bench, case: Case, batch: int) -> Callable[[], object]:
-    """One step of a case, on a fixed batch or on a loader's next."""
-    config = configure(bench.command, batch, case.precision, case.backend.endswith("compiled"))
+def make_run(bench: TrainingBench, variant: Variant, batch: int) -> Callable[[], object]:
+    """Make a function that takes one step of a variant, on a fixed batch or on its loader's next."""
+    size = bench.command.image_size
+    compiled = variant.backend.endswith("compiled")
+    config = pix2pix_config(bench.command.width, size, batch, variant.precision, compiled)
     fixed = random_batch(config, batch, bench.device)
-    if case.backend == BASELINE:
-        plain = PlainStep(config, bench.device)
-        return lambda: plain(fixed)
+    if variant == BASELINE:
+        baseline = BaselineStep(config, bench.device)
+        return lambda: baseline(fixed)
     step = make_step(config, bench.dataset, bench.device, bench.threads)
-    if case.scenario == "step":
+    if variant.loader is None:
         return lambda: step(fixed)
-    kind: LoaderKind = "dali" if case.scenario.endswith("dali") else "reference"
-    batches = open_loader(
-        kind,
-        SampleStream(
-            root=bench.dataset.root,
-            records=bench.dataset.split("train"),
-            image_size=config.image_size,
-            augment=config.augment,
-            batch_size=batch,
-            seed=0,
-            rank=0,
-            world_size=1,
-            start=0,
-            device=bench.device,
-            threads=bench.threads,
-            cache=False,
-            paired=True,
-        ),
-    )
+    batches = open_batches(bench, variant.loader, config)
     return lambda: step(next(batches))
 
 
-def finish(bench: Bench, row: Row, timings: dict[Case, Timing], case: Case, memory: float | None) -> Row:
-    """The row with its figures; one of a loop says what the loader costs over the same step alone."""
-    timing = timings[case]
-    work = Work(bench.work.flop * row.batch, 0.0)
+def open_batches(bench: TrainingBench, loader: LoaderKind, config: Pix2PixConfig) -> Iterator[Batch]:
+    """Open a loader as a worker of a run of `config` does."""
+    stream = SampleStream(
+        root=bench.dataset.root,
+        records=bench.dataset.split("train"),
+        image_size=config.image_size,
+        augment=config.augment,
+        batch_size=config.batch_size,
+        seed=0,
+        rank=0,
+        world_size=1,
+        start=0,
+        device=bench.device,
+        threads=bench.threads,
+        cache=False,
+        paired=True,
+    )
+    return open_loader(loader, stream)
+
+
+def fill_in(
+    bench: TrainingBench,
+    row: Row,
+    batch: int,
+    variant: Variant,
+    timings: dict[Variant, Timing],
+    memory: float | None,
+) -> Row:
+    """Fill in the row's figures; for a loop also the loader's cost over the same step alone, as a fraction."""
+    timing = timings[variant]
+    workload = Workload(bench.workload.flop * batch, 0.0)
     seconds = timing.percentile(50) / 1000.0
-    details: dict[str, float] = {"gflop_per_s": work.flop / seconds / 1e9}
-    alone = timings.get(replace(case, scenario="step"))
-    if case.scenario != "step" and alone is not None:
-        cost = alone.speed_over(timing)  # the loop's time over the step's, in the same rounds
+    details = {"gflop_per_s": workload.flop / seconds / 1e9}
+    step_alone = timings.get(replace(variant, loader=None))
+    if variant.loader is not None and step_alone is not None:
+        cost = step_alone.speedup_over(timing)  # the loop's time over the step's, repeat by repeat
         details |= {"loader_cost": cost.median - 1.0, "loader_cost_low": cost.low - 1.0}
         details |= {"loader_cost_high": cost.high - 1.0}
-    return row.timed(
+    return row.with_timing(
         timing,
-        row.batch,
-        timing.speed_over(timings[Case(BASELINE, "fp32")]),
-        share_of_limit=bench.limits.share(work, seconds, case.precision),
+        batch,
+        timing.speedup_over(timings[BASELINE]),
+        share_of_limit=bench.limits.roofline_fraction(workload, seconds, variant.precision),
         peak_memory_mib=memory,
         details=details,
     )

@@ -1,9 +1,8 @@
-"""A small bundle, and a way to run a benchmark's command in this process and read what it leaves."""
+"""A small bundle, and a way to run a benchmark in this process and read its rows."""
 
 import json
 import os
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ RunBenchmark = Callable[..., list[dict[str, Any]]]
 
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle in the place where a run leaves it: runs/small/model."""
+    """A bundle as a run leaves it: runs/small/model."""
     directory = tmp_path_factory.mktemp("work") / "runs" / "small" / "model"
     config = BundleConfig("pix2pix", 64, "pad", (), UNetConfig(width=8, depth=5))
     generator = config.build()
@@ -29,16 +28,14 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def run_benchmark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunBenchmark]:
-    """(main, arguments) -> the rows that the command wrote under tmp_path/results; one thread, --quick."""
+def run_benchmark(tmp_path: Path) -> Iterator[RunBenchmark]:
+    """Call (main, arguments), with one thread and --quick, and return the rows that it wrote under tmp_path/results."""
     threads = torch.get_num_threads()
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
 
-    def run(main: Callable[[], None], *arguments: str) -> list[dict[str, Any]]:
+    def run(main: Callable[[Sequence[str]], None], *arguments: str) -> list[dict[str, Any]]:
         out = tmp_path / "results"
-        command = ["benchmark.py", *arguments, "--quick", "--threads", "1", "--out", str(out)]
-        monkeypatch.setattr(sys, "argv", command)
-        main()
+        main([*arguments, "--quick", "--threads", "1", "--out", str(out)])
         (newest,) = out.glob("*.jsonl")
         return [json.loads(line) for line in newest.read_text(encoding="utf-8").splitlines()]
 
@@ -50,9 +47,9 @@ def run_benchmark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[R
 
 CONTRACT = {
     "backend": str,
-    "precision": str,
-    "batch": int,
-    "scenario": str,
+    "precision": str | None,
+    "batch": int | None,
+    "scenario": str | None,
     "p50_ms": float | None,
     "p90_ms": float | None,
     "p99_ms": float | None,
@@ -65,14 +62,14 @@ CONTRACT = {
 
 @pytest.fixture
 def check_schema() -> Callable[[list[dict[str, Any]]], None]:
-    """Whether rows are what docs/design.md promises, and those without figures say why."""
+    """Check that rows are what docs/design.md promises, and that those without figures say why."""
 
     def check(rows: list[dict[str, Any]]) -> None:
         assert rows
         for row in rows:
             for name, kind in CONTRACT.items():
                 assert isinstance(row[name], kind), f"{name}: {row[name]!r}"
-            assert (row["p50_ms"] is None) == bool(row["note"])
+            assert (row["p50_ms"] is None) == (row["note"] is not None)
             if row["p50_ms"] is not None:
                 assert 0.0 < row["p10_ms"] <= row["p50_ms"] <= row["p90_ms"] <= row["p99_ms"]
                 assert row["images_per_s"] is None or row["images_per_s"] > 0.0

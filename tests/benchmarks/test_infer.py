@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from limner.benchmarks.harness import Timing
-from limner.benchmarks.infer import highest_rate, main, serve
+from limner.benchmarks.infer import main
+from limner.benchmarks.poisson import highest_rate, poisson_latencies
+from limner.core.bundle import BundleConfig, save_bundle
+from limner.core.networks.config import DCGANGeneratorConfig
 from limner.core.util.errors import UserError
+from limner.core.util.timing import Timing
 from limner.deploy.build import BuildOptions, build
 
 
@@ -22,18 +25,18 @@ def engine(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_backends_stand_side_by_side(
+def test_backends_are_compared(
     bundle: Path, engine: Path, run_benchmark: Callable[..., Any], check_schema: Callable[[Any], None]
 ) -> None:
     rows = run_benchmark(
         main,
         *("--model", str(bundle), "--engine", str(engine), "--backends", "torch-channels-last", "tensorrt"),
-        *("--scenario", "single-stream", "offline", "server", "files", "start", "--batch", "1", "2"),
+        *("--scenario", "single-stream", "offline", "server", "files", "cold-start", "--batch", "1", "2"),
     )
     check_schema(rows)
-    timed = {(row["backend"], row["scenario"], row["batch"]): row for row in rows if not row["note"]}
+    timed = {(row["backend"], row["scenario"], row["batch"]): row for row in rows if row["note"] is None}
     for backend in ("torch", "torch-channels-last", "openvino"):
-        for scenario in ("single-stream", "offline", "files"):
+        for scenario in ("single-stream", "offline", "end-to-end"):
             for batch in (1, 2):
                 row = timed[backend, scenario, batch]
                 assert row["share_of_limit"] > 0.0
@@ -41,14 +44,14 @@ def test_backends_stand_side_by_side(
                 assert row["vs_baseline_low"] <= row["vs_baseline"] <= row["vs_baseline_high"]
         assert (backend, "server", 1) in timed or any(row["scenario"] == "server" and row["note"] for row in rows)
     for backend in ("torch", "openvino"):
-        assert {"import_ms", "load_ms", "first_ms"} <= set(timed[backend, "start", 1]["details"])
+        assert {"import_ms", "load_ms", "first_ms"} <= set(timed[backend, "cold-start", 1]["details"])
     assert timed["torch", "offline", 2]["vs_baseline"] == 1.0
     assert timed["torch", "offline", 2]["details"]["manner"] == "MLPerf-style"
     assert timed["torch", "offline", 2]["details"]["limit"] in ("matrix", "bandwidth")
-    assert [row["backend"] for row in rows if row["note"] and row["scenario"] == "-"] == ["tensorrt"]
+    assert [row["backend"] for row in rows if row["note"] and row["scenario"] is None] == ["tensorrt"]
 
 
-def test_precisions_stand_side_by_side_and_a_batch_that_an_engine_lacks_is_said(
+def test_precisions_are_compared_and_a_batch_that_an_engine_lacks_is_noted(
     bundle: Path, engine: Path, run_benchmark: Callable[..., Any], check_schema: Callable[[Any], None]
 ) -> None:
     rows = run_benchmark(
@@ -58,8 +61,8 @@ def test_precisions_stand_side_by_side_and_a_batch_that_an_engine_lacks_is_said(
     )
     check_schema(rows)
     assert {(row["backend"], row["precision"], row["note"]) for row in rows} == {
-        ("torch", "fp32", ""),
-        ("onnxruntime, fp16 weights", "fp32", ""),
+        ("torch", "fp32", None),
+        ("onnxruntime, fp16 weights", "fp32", None),
         ("openvino", "fp32", "built for other batches"),
     }
 
@@ -80,10 +83,27 @@ def test_an_empty_list_is_refused(bundle: Path, run_benchmark: Callable[..., Any
         run_benchmark(main, "--model", str(bundle), "--backends", "torch-channels-last", empty)
 
 
+def test_a_wrong_model_is_named_before_a_missing_engine(
+    tmp_path: Path, run_benchmark: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="nowhere"):
+        run_benchmark(main, "--model", "nowhere")
+    with pytest.raises(UserError, match="nowhere"):
+        run_benchmark(main, "--model", "nowhere", "--engine", "neither")
+
+
+def test_end_to_end_needs_photos(tmp_path: Path, run_benchmark: Callable[..., Any]) -> None:
+    config = BundleConfig("dcgan", 64, "pad", (), DCGANGeneratorConfig("paper", latent=16, width=8))
+    save_bundle(tmp_path / "model", config.build(), config)
+    with pytest.raises(UserError, match=r"scenario end-to-end: .*model takes no photos: leave it out"):
+        run_benchmark(main, "--model", str(tmp_path / "model"), "--scenario", "offline", "end-to-end")
+
+
 def test_an_engine_of_another_model_is_refused(
     bundle: Path, engine_of_another: Path, run_benchmark: Callable[..., Any]
 ) -> None:
-    with pytest.raises(UserError, match="made from another model than"):
+    with pytest.raises(UserError, match="built from another model than"):
         run_benchmark(main, "--model", str(bundle), "--engine", str(engine_of_another))
 
 
@@ -103,13 +123,13 @@ def test_an_unknown_backend_is_refused_with_what_there_is(bundle: Path, run_benc
         run_benchmark(main, "--model", str(bundle), "--backends", "warp-drive")
 
 
-def test_queries_wait_in_line_and_waiting_counts() -> None:
+def test_queries_queue_and_waiting_counts() -> None:
     """Arrivals far apart wait for nothing; arrivals at once wait for all before them."""
 
-    def answer() -> None:
+    def query() -> None:
         time.sleep(0.005)
 
-    crowded = serve(answer, rate=1e6, count=10, seed=0)
+    crowded = poisson_latencies(query, rate=1e6, count=10, seed=0)
     assert np.all(np.diff(crowded) > 4.0)
     assert crowded[-1] > 50.0
 

@@ -1,8 +1,8 @@
-"""A step in the manner of junyanz/pytorch-CycleGAN-and-pix2pix: the baseline of train.py.
+"""The baseline of train.py: a training step written as in junyanz/pytorch-CycleGAN-and-pix2pix.
 
-Our own code over our own networks, with that repository's choices: fp32 in NCHW, instance norm as torch brings it, the
-discriminator run apart on fake and on real pairs and once more for the generator, requires_grad switched on all its
-weights, torch's default Adam.
+Own code on our networks with that repository's choices: fp32 in NCHW, torch's instance norm, the discriminator run
+separately on fake and on real pairs and once more for the generator, requires_grad switched on all its weights, torch's
+default Adam.
 """
 
 import torch
@@ -18,15 +18,13 @@ from limner.core.networks.patchgan import PatchGAN
 from limner.core.tasks.pix2pix.config import Pix2PixConfig
 
 
-class PlainStep:
-    """One training step after another."""
+class BaselineStep:
+    """Updates the discriminator and then the generator on one batch per call."""
 
     def __init__(self, config: Pix2PixConfig, device: torch.device) -> None:
-        """Networks with the same first weights as a run of `config` has."""
-        generator, discriminator = (
-            build_generator(config.generator.resolved(config.image_size), config.image_size),
-            PatchGAN(config.discriminator),
-        )
+        """Build networks with the initial weights of a run of `config`."""
+        generator = build_generator(config.generator.resolved(config.image_size), config.image_size)
+        discriminator = PatchGAN(config.discriminator)
         init_weights(generator, config.seed)
         init_weights(discriminator, config.seed + 1)
         self.generator = with_torch_norms(generator).to(device)
@@ -37,7 +35,7 @@ class PlainStep:
         self.optimizer_d = Adam(self.discriminator.parameters(), config.optimizer.lr, betas)
 
     def __call__(self, batch: Batch) -> None:
-        """Learn from one batch: the discriminator first, then the generator."""
+        """Update both networks."""
         assert batch.sketch is not None
         fake = self.generator(batch.photo)
         set_requires_grad(self.discriminator, True)
@@ -54,18 +52,18 @@ class PlainStep:
 
 
 def gan_loss(logits: Tensor, real: bool) -> Tensor:
-    """Binary cross-entropy of a discriminator's logits against one label."""
+    """Return the binary cross-entropy of a discriminator's logits against one label."""
     return F.binary_cross_entropy_with_logits(logits, torch.tensor(float(real), device=logits.device).expand_as(logits))
 
 
 def set_requires_grad(network: nn.Module, on: bool) -> None:
-    """Switch gradients of all weights."""
+    """Switch gradients of all weights on or off."""
     for parameter in network.parameters():
         parameter.requires_grad = on
 
 
 def with_torch_norms(network: nn.Module) -> nn.Module:
-    """The network with torch's own instance norm in place of ours."""
+    """Replace our instance norm by torch's, in place."""
     layers: list[nn.Module] = [layer for layer in network.modules() if isinstance(layer, InstanceNorm)]
     for layer in layers:
         layer.__class__ = nn.InstanceNorm2d

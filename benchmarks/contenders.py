@@ -1,4 +1,4 @@
-"""What infer.py sets side by side: the bundle in torch, in several ways, and engines, given or built for the run."""
+"""What infer.py compares: the bundle in torch, in several variants, and engines, given or built for the run."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -20,16 +20,17 @@ BASELINE = "torch"
 
 
 @dataclass(frozen=True)
-class Backend:
-    """A way to run the generator."""
+class Contender:
+    """One way to run the generator."""
 
     name: str
+    """As rows have it under `backend`."""
     precision: str
-    """That it calculates in."""
+    """That it computes in."""
     open: Callable[[Hint], Engine]
-    """The engine, tuned for latency or throughput where it knows the difference."""
+    """Opens it, tuned for latency or throughput if its backend knows the difference."""
     callers: int = 1
-    """Threads that ask at once when throughput counts."""
+    """Threads that call it concurrently when throughput is measured."""
     directory: Path | None = None
     """Of an engine; None for the bundle in torch."""
     options: dict[str, Any] = field(default_factory=dict, compare=False)
@@ -37,7 +38,7 @@ class Backend:
 
 
 class Recast(nn.Module):
-    """A generator run in channels_last and, by autocast, in a precision."""
+    """A generator in channels_last and, by autocast, in another precision."""
 
     def __init__(self, generator: nn.Module, dtype: torch.dtype) -> None:
         super().__init__()
@@ -45,7 +46,7 @@ class Recast(nn.Module):
         self.dtype = dtype
 
     def forward(self, batch: Tensor, *rest: Tensor) -> Tensor:
-        """See the generator."""
+        """Run the generator; shapes and dtypes are its own."""
         if batch.ndim == 4:
             batch = batch.contiguous(memory_format=torch.channels_last)
         with torch.autocast(batch.device.type, self.dtype, enabled=self.dtype != torch.float32):
@@ -53,50 +54,49 @@ class Recast(nn.Module):
         return result
 
 
-TORCH: dict[str, tuple[str, Callable[[nn.Module], nn.Module]]] = {
-    BASELINE: ("fp32", lambda generator: generator),
-    "torch-channels-last": ("fp32", lambda generator: Recast(generator, torch.float32)),
-    "torch-bf16": ("bf16", lambda generator: Recast(generator, torch.bfloat16)),
-    "torch-fp16": ("fp16", lambda generator: Recast(generator, torch.float16)),
-    "torch-compile": ("fp32", lambda generator: generator),
-    # Compiled with CUDA graphs: what a GPU without TensorRT has to offer.
-    "torch-fp16-graphs": ("fp16", lambda generator: _with_graphs(Recast(generator, torch.float16))),
-}
-"""The bundle in torch by name: the precision that it calculates in, and what is made of the generator."""
-
-
-def _with_graphs(generator: nn.Module) -> nn.Module:
+def _with_cuda_graphs(generator: nn.Module) -> nn.Module:
     generator.compile(mode="reduce-overhead")
     return generator
 
 
-def torch_backend(name: str, model: Path, device: torch.device) -> Backend:
-    """One of TORCH; UserError where this machine cannot, or not as such."""
-    precision, change = TORCH[name]
+TORCH_VARIANTS: dict[str, tuple[str, Callable[[nn.Module], nn.Module]]] = {
+    BASELINE: ("fp32", lambda generator: generator),
+    "torch-channels-last": ("fp32", lambda generator: Recast(generator, torch.float32)),
+    "torch-bf16": ("bf16", lambda generator: Recast(generator, torch.bfloat16)),
+    "torch-fp16": ("fp16", lambda generator: Recast(generator, torch.float16)),
+    "torch-compile": ("fp32", lambda generator: generator),  # compiled by its runtime
+    "torch-fp16-graphs": ("fp16", lambda generator: _with_cuda_graphs(Recast(generator, torch.float16))),
+}
+"""The bundle in torch by name: the precision that it computes in, and how the generator is changed."""
+
+
+def torch_contender(name: str, model: Path, device: torch.device) -> Contender:
+    """Make one of TORCH_VARIANTS; UserError if this machine lacks hardware support for it."""
+    precision, change = TORCH_VARIANTS[name]
     if precision == "bf16" and not has_fast_bf16(device):
         raise UserError("no hardware bf16")
     if precision == "fp16" and device.type != "cuda":
         raise UserError("fp16 in torch needs a GPU")
 
-    def open_it(hint: Hint) -> Engine:
+    def open_torch(hint: Hint) -> Engine:
         generator = change(load_generator(model).to(device))
         signature = bundle_signature(load_bundle_config(model))
         return Engine(name, signature, ANY_BATCH, TorchRuntime(generator, compiled=name == "torch-compile"))
 
-    return Backend(name, precision, open_it)
+    return Contender(name, precision, open_torch)
 
 
-def engine_backend(directory: Path, model: Path, threads: int) -> Backend:
-    """An engine directory; UserError where it is another generator's."""
+def engine_contender(directory: Path, model: Path, threads: int) -> Contender:
+    """Make a contender of an engine directory; UserError if it was built from another model."""
     manifest = read_manifest(directory)
     precision = manifest.precision
     if manifest.source.bundle_hash != bundle_hash(model):
         raise UserError(
-            f"{directory}: made from another model than {model}: give --model its bundle, or build it again"
+            f"{directory}: built from another model than {model}: give --model its bundle, or build it again"
         )
     on_cpu = "threads" in manifest.options
     executed = precision.executed if precision.executed != "unknown" else precision.asked
-    return Backend(
+    return Contender(
         name=manifest.backend if executed == precision.asked else f"{manifest.backend}, {precision.stored} weights",
         precision=executed,
         open=lambda hint: open_engine(directory, threads=threads, hint=hint) if on_cpu else open_engine(directory),
@@ -106,15 +106,15 @@ def engine_backend(directory: Path, model: Path, threads: int) -> Backend:
     )
 
 
-def build_engine(asked: str, model: Path, scratch: Path, options: BuildOptions) -> Path:
-    """An engine directory made for the run; UserError where it cannot be made.
+def build_engine(requested: str, model: Path, scratch: Path, options: BuildOptions) -> Path:
+    """Build an engine directory for the run; UserError if that fails.
 
-    asked: a backend, in its default precision, or BACKEND:PRECISION.
+    requested: a backend, in its default precision, or BACKEND:PRECISION.
     """
-    name, _, precision = asked.partition(":")
-    out = scratch / asked.replace(":", "-")
+    backend, _, precision = requested.partition(":")
+    out = scratch / requested.replace(":", "-")
     try:
-        options = replace(options, backend=name, precision=precision or "auto")  # type: ignore[arg-type]
+        options = replace(options, backend=backend, precision=precision or "auto")  # type: ignore[arg-type]
         manifest = build(model, out, options, report=lambda line: None)
     except LimnerError as error:
         raise UserError(str(error)) from error
@@ -123,35 +123,40 @@ def build_engine(asked: str, model: Path, scratch: Path, options: BuildOptions) 
     return out
 
 
-def find_backends(
+def check_names(names: tuple[str, ...]) -> None:
+    """Raise UserError for a name that is neither a torch variant nor a backend, alone or with a precision."""
+    with_precision = {f"{name}:{precision}" for name in RUNTIMES for precision in get_args(Precision)}
+    unknown = sorted(set(names) - set(TORCH_VARIANTS) - set(RUNTIMES) - with_precision)
+    if unknown:
+        allowed = ", ".join([*TORCH_VARIANTS, *RUNTIMES])
+        raise UserError(f"unknown backends {', '.join(unknown)} (allowed: {allowed}; engines also as in openvino:int8)")
+
+
+def find_contenders(
     names: tuple[str, ...],
     engines: tuple[Path, ...],
     model: Path,
     device: torch.device,
     options: BuildOptions,
     scratch: Path,
-) -> tuple[list[Backend], dict[str, str]]:
-    """The backends, the baseline first and the engines given last; and why others that were asked for cannot be had.
+) -> tuple[list[Contender], dict[str, str]]:
+    """Return the contenders, the baseline first and given engines last, and why others that are named are missing.
 
-    An engine backend that is named and not among `engines` is built under `scratch`, by `options`.
+    A backend that is named and not among `engines` is built under `scratch` with `options`.
     """
-    precise = {f"{name}:{precision}" for name in RUNTIMES for precision in get_args(Precision)}
-    unknown = sorted(set(names) - set(TORCH) - set(RUNTIMES) - precise)
-    if unknown:
-        allowed = ", ".join([*TORCH, *RUNTIMES])
-        raise UserError(f"unknown backends {', '.join(unknown)} (allowed: {allowed}; engines also as in openvino:int8)")
-    given = [engine_backend(directory, model, options.threads) for directory in engines]
-    found: list[Backend] = []
+    check_names(names)
+    given = [engine_contender(directory, model, options.threads) for directory in engines]
+    found: list[Contender] = []
     missing: dict[str, str] = {}
     for name in dict.fromkeys((BASELINE, *names)):
-        if any(backend.name == name for backend in given):
+        if any(contender.name == name for contender in given):
             continue
         try:
-            if name in TORCH:
-                found.append(torch_backend(name, model, device))
+            if name in TORCH_VARIANTS:
+                found.append(torch_contender(name, model, device))
             else:
                 directory = build_engine(name, model, scratch, options)
-                found.append(engine_backend(directory, model, options.threads))
+                found.append(engine_contender(directory, model, options.threads))
         except UserError as error:
             missing[name] = str(error)
     return found + given, missing
