@@ -42,10 +42,13 @@ def describe(device: torch.device, threads: int, command: str) -> dict[str, Any]
 
 
 def hardware(device: torch.device) -> str:
-    """Name the machine class in short, such as amd-epyc-2c or nvidia-h200; results are filed under it."""
+    """Name the machine class in short, such as amd-epyc-2c or nvidia-h200; results are filed under it.
+
+    Virtual machines hide a CPU's model, so hardware bf16, which tells generations apart, is part of a CPU's name.
+    """
     if device.type == "cuda":
         return _slug(torch.cuda.get_device_name(device))
-    return f"{_slug(cpu_name())}-{os.cpu_count()}c"
+    return f"{_slug(cpu_name())}-{os.cpu_count()}c" + ("-bf16" if has_fast_bf16(device) else "")
 
 
 def cpu_name() -> str:
