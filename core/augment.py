@@ -1,7 +1,7 @@
 """DiffAugment (Zhao et al. 2020, arXiv:2006.10738): random changes to all that the discriminator sees.
 
-Real and generated images are changed alike and gradients flow through, so the generator does not learn the changes, as
-it does where only the data is changed.
+Real and generated images are augmented alike and gradients flow through, so the generator does not learn the
+augmentation, as it does if only the data is augmented.
 """
 
 import torch
@@ -9,13 +9,13 @@ from torch import Tensor
 
 from limner.core.config import DiffAugmentConfig
 
-DRAWS = 7
-"""Uniform draws that one image takes."""
+NUMBERS_PER_IMAGE = 7
+"""Uniform random numbers that one image takes."""
 
 
-def diff_augment(images: Tensor, config: DiffAugmentConfig, draws: Tensor) -> Tensor:
-    """Images (N, C, S, S) in about [-1, 1], changed by their draws (N, 7) in (0, 1); what is uncovered becomes 0."""
-    brightness, saturation, contrast, x, y, hole_x, hole_y = draws.unbind(dim=1)
+def diff_augment(images: Tensor, config: DiffAugmentConfig, numbers: Tensor) -> Tensor:
+    """Augment images (N, C, S, S) in about [-1, 1] by random numbers (N, 7) in (0, 1); what is uncovered becomes 0."""
+    brightness, saturation, contrast, x, y, hole_x, hole_y = numbers.unbind(dim=1)
     if config.colour:
         images = _colour(images, brightness, saturation, contrast)
     side = images.shape[-1]
@@ -37,9 +37,9 @@ def _colour(images: Tensor, brightness: Tensor, saturation: Tensor, contrast: Te
     return mean + (images - mean) * (contrast + 0.5)[:, None, None, None]
 
 
-def _whole(draws: Tensor, count: int) -> Tensor:
+def _whole(numbers: Tensor, count: int) -> Tensor:
     """(N,) in (0, 1) -> (N,) int64 in 0 ... count - 1."""
-    return (draws * count).long()
+    return (numbers * count).long()
 
 
 def _shift(images: Tensor, by: Tensor, dim: int) -> Tensor:

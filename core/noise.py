@@ -1,4 +1,4 @@
-"""Random numbers that belong to an image: functions of (seed, purpose, position), whatever the rank, batch or device.
+"""Random numbers keyed by sample index: functions of (seed, stream, index), whatever the rank, batch or device.
 
 Philox4x32-10, the counter-based generator of Salmon et al. 2011 ("Parallel random numbers: as easy as 1, 2, 3").
 """
@@ -17,8 +17,8 @@ _WEYL = (0x9E3779B9, 0xBB67AE85)
 _ROUNDS = 10
 
 
-class Purpose(IntEnum):
-    """What a draw is for; draws for different purposes are independent."""
+class RngStream(IntEnum):
+    """Independent streams of random numbers."""
 
     LATENT = 1
     SAMPLE = 2
@@ -48,22 +48,22 @@ def _product(x: Tensor, factor: int) -> tuple[Tensor, Tensor]:
     return (upper + (lower >> 16)) >> 16, (((upper & 0xFFFF) << 16) + lower) & _MASK
 
 
-def uniform(seed: int, purpose: Purpose, position: Tensor, count: int) -> Tensor:
-    """`count` draws in (0, 1) for each position: (N,) int64 -> (N, count) float32, on the positions' device."""
-    blocks = torch.arange(-(-count // 4), device=position.device).expand(len(position), -1)
-    place = position[:, None].expand_as(blocks)
+def uniform(seed: int, stream: RngStream, index: Tensor, count: int) -> Tensor:
+    """Generate `count` numbers in (0, 1) for each index: (N,) int64 -> (N, count) float32, on the same device."""
+    blocks = torch.arange(-(-count // 4), device=index.device).expand(len(index), -1)
+    place = index[:, None].expand_as(blocks)
     counter = (blocks, place & _MASK, place >> 32, torch.full_like(blocks, (seed >> 32) & _MASK))
-    words = torch.stack(philox(counter, (seed & _MASK, int(purpose))), dim=2).flatten(1)[:, :count]
+    words = torch.stack(philox(counter, (seed & _MASK, int(stream))), dim=2).flatten(1)[:, :count]
     return ((words >> 9).float() + 0.5) * 2.0**-23  # 23 bits and a half are exact in float32, and never 0 or 1
 
 
-def normal(seed: int, purpose: Purpose, position: Tensor, count: int, truncation: float = math.inf) -> Tensor:
-    """N(0, 1) draws for each position: (N,) int64 -> (N, count) float32.
+def normal(seed: int, stream: RngStream, index: Tensor, count: int, truncation: float = math.inf) -> Tensor:
+    """Generate `count` numbers from N(0, 1) for each index: (N,) int64 -> (N, count) float32.
 
-    truncation: draws lie within [-truncation, truncation] (Brock et al. 2019, section 3.1), mapped, not drawn again, so
-    that a latent moves smoothly towards the middle as the bound falls.
+    truncation: they lie within [-truncation, truncation] (Brock et al. 2019, section 3.1), mapped, not resampled, so
+    that a latent moves smoothly towards 0 as the bound falls.
     """
     cut = 0.5 * math.erfc(truncation / math.sqrt(2.0))  # probability beyond the bound, on either side
-    draws = uniform(seed, purpose, position, count).double()
-    quantiles: Tensor = torch.special.ndtri(cut + draws * (1.0 - 2.0 * cut))
+    uniforms = uniform(seed, stream, index, count).double()
+    quantiles: Tensor = torch.special.ndtri(cut + uniforms * (1.0 - 2.0 * cut))
     return quantiles.float()

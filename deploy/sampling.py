@@ -10,7 +10,7 @@ from limner.core.batch import to_images
 from limner.core.bundle import BundleConfig
 from limner.core.images import Uint8Image
 from limner.core.networks.config import DCGANGeneratorConfig
-from limner.core.noise import Purpose, normal
+from limner.core.noise import RngStream, normal
 from limner.core.util.errors import UserError
 
 
@@ -23,7 +23,7 @@ def generator_config(config: BundleConfig) -> DCGANGeneratorConfig:
 
 def draw_latents(config: DCGANGeneratorConfig, seed: int, count: int, truncation: float = math.inf) -> Tensor:
     """(count, Z) float32 latents; the i-th does not depend on the count."""
-    return normal(seed, Purpose.SAMPLE, torch.arange(count), config.latent, truncation)
+    return normal(seed, RngStream.SAMPLE, torch.arange(count), config.latent, truncation)
 
 
 def draw_styles(config: DCGANGeneratorConfig, count: int, style: int | None) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from limner.core.noise import Purpose, normal, uniform
+from limner.core.noise import RngStream, normal, uniform
 
 PATCH = 7
 PATCHES_PER_IMAGE = 64
@@ -31,7 +31,7 @@ def sliced_wasserstein(images: Tensor, reference: Tensor, seed: int = 0) -> dict
     for level, other in zip(laplacian_pyramid(images), laplacian_pyramid(reference), strict=True):
         side = level.shape[-1]
         ours, theirs = (_descriptors(part, seed) for part in (level, other))
-        draws = normal(seed, Purpose.PROJECTION, torch.arange(ours.shape[1]), PROJECTIONS)
+        draws = normal(seed, RngStream.PROJECTION, torch.arange(ours.shape[1]), PROJECTIONS)
         directions = F.normalize(draws, dim=0).T
         ours, theirs = ((directions @ part.T).sort(dim=1).values for part in (ours, theirs))
         distances[side] = SCALE * float((ours - theirs).abs().mean())
@@ -69,7 +69,7 @@ def _doubled(images: Tensor) -> Tensor:
 def _descriptors(level: Tensor, seed: int) -> Tensor:
     """PATCHES_PER_IMAGE patches of each image, normalised: (N * PATCHES_PER_IMAGE, C * PATCH^2)."""
     count, side = len(level), level.shape[-1]
-    places = uniform(seed, Purpose.PATCH, torch.arange(count), 2 * PATCHES_PER_IMAGE)
+    places = uniform(seed, RngStream.PATCH, torch.arange(count), 2 * PATCHES_PER_IMAGE)
     rows, columns = (places * (side - PATCH + 1)).long().chunk(2, dim=1)
     windows = level.unfold(2, PATCH, 1).unfold(3, PATCH, 1)  # (N, C, rows, columns, PATCH, PATCH), a view
     patches = windows[torch.arange(count)[:, None], :, rows, columns]

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from limner.core.augment import DRAWS, diff_augment
+from limner.core.augment import NUMBERS_PER_IMAGE, diff_augment
 from limner.core.config import DiffAugmentConfig
 
 OFF = DiffAugmentConfig(colour=False, translation=0.0, cutout=0.0)
-MIDDLE = torch.full((1, DRAWS), 0.5)
+MIDDLE = torch.full((1, NUMBERS_PER_IMAGE), 0.5)
 
 
 def images(count: int = 3, side: int = 16) -> torch.Tensor:
@@ -15,7 +15,7 @@ def images(count: int = 3, side: int = 16) -> torch.Tensor:
 
 
 def test_everything_off_changes_nothing() -> None:
-    assert torch.equal(diff_augment(images(), OFF, torch.rand(3, DRAWS)), images())
+    assert torch.equal(diff_augment(images(), OFF, torch.rand(3, NUMBERS_PER_IMAGE)), images())
     assert not OFF.active
 
 
@@ -36,7 +36,7 @@ def test_a_shift_moves_pixels_and_uncovers_zeros() -> None:
 
 @pytest.mark.parametrize(("place", "rows"), [(0.5, slice(4, 12)), (0.0, slice(0, 4)), (0.999, slice(11, 16))])
 def test_cutout_blanks_one_square(place: float, rows: slice) -> None:
-    draws = torch.full((1, DRAWS), place)
+    draws = torch.full((1, NUMBERS_PER_IMAGE), place)
     cut = diff_augment(torch.ones(1, 3, 16, 16), DiffAugmentConfig(colour=False, translation=0.0, cutout=0.5), draws)
     expected = torch.ones(1, 3, 16, 16)
     expected[:, :, rows, rows] = 0.0
@@ -44,7 +44,7 @@ def test_cutout_blanks_one_square(place: float, rows: slice) -> None:
 
 
 def test_an_image_is_changed_by_its_own_draws_and_lets_gradients_through() -> None:
-    draws = torch.rand(3, DRAWS, generator=torch.Generator().manual_seed(1))
+    draws = torch.rand(3, NUMBERS_PER_IMAGE, generator=torch.Generator().manual_seed(1))
     config = DiffAugmentConfig()
     together = diff_augment(images(), config, draws)
     for i in range(3):

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor, nn
 
-from limner.core.augment import DRAWS, diff_augment
+from limner.core.augment import NUMBERS_PER_IMAGE, diff_augment
 from limner.core.batch import Batch
 from limner.core.losses import GAN_LOSSES, discriminator_loss, generator_loss
-from limner.core.noise import Purpose, normal, uniform
+from limner.core.noise import RngStream, normal, uniform
 from limner.core.tasks.dcgan.config import DCGANConfig
 from limner.core.training.objective import Losses, Networks, Objective, Phase
 
@@ -40,15 +40,15 @@ class DCGANObjective(Objective):
 
     def generate(self, networks: Networks, batch: Batch) -> Tensor:
         """Generate portraits (N, 3, S, S) in [-1, 1] from the latents of the batch's indices."""
-        latent = normal(self.seed, Purpose.LATENT, batch.position, self.latent)
+        latent = normal(self.seed, RngStream.LATENT, batch.position, self.latent)
         fake: Tensor = networks["generator"](latent.to(batch.photo.device, non_blocking=True), batch.style)
         return fake
 
     def discriminator_loss(self, networks: Networks, batch: Batch, fake: Tensor) -> Losses:
         """Compute the discriminator's loss on real and generated portraits."""
         discriminator = networks["discriminator"]
-        real = self._augmented(batch, Purpose.AUGMENT_REAL_FOR_DISCRIMINATOR)
-        fake = self._augmented(batch, Purpose.AUGMENT_FAKE_FOR_DISCRIMINATOR, fake.detach())
+        real = self._augmented(batch, RngStream.AUGMENT_REAL_FOR_DISCRIMINATOR)
+        fake = self._augmented(batch, RngStream.AUGMENT_FAKE_FOR_DISCRIMINATOR, fake.detach())
         if self.joint_pass:
             logits = discriminator(torch.cat([real, fake]), torch.cat([batch.style] * 2))
             real_logits, fake_logits = logits.chunk(2)
@@ -68,11 +68,11 @@ class DCGANObjective(Objective):
         Mescheder et al. 2018, equations 9 and 10; at the images as the discriminator sees them, after DiffAugment.
         """
         discriminator = networks["discriminator"]
-        real = self._augmented(batch, Purpose.AUGMENT_REAL_FOR_DISCRIMINATOR)
+        real = self._augmented(batch, RngStream.AUGMENT_REAL_FOR_DISCRIMINATOR)
         r1 = _half_squared_gradient_norm(discriminator, real, batch.style)
         total, stats = self.r1_weight * r1, {"penalty/r1": r1}
         if self.r2_weight > 0.0:
-            seen = self._augmented(batch, Purpose.AUGMENT_FAKE_FOR_DISCRIMINATOR, fake.detach())
+            seen = self._augmented(batch, RngStream.AUGMENT_FAKE_FOR_DISCRIMINATOR, fake.detach())
             r2 = _half_squared_gradient_norm(discriminator, seen, batch.style)
             total, stats["penalty/r2"] = total + self.r2_weight * r2, r2
         return total, stats
@@ -80,19 +80,19 @@ class DCGANObjective(Objective):
     def generator_loss(self, networks: Networks, batch: Batch, fake: Tensor) -> Losses:
         """Compute the generator's loss."""
         discriminator = networks["discriminator"]
-        fake_logits = discriminator(self._augmented(batch, Purpose.AUGMENT_FAKE_FOR_GENERATOR, fake), batch.style)
+        fake_logits = discriminator(self._augmented(batch, RngStream.AUGMENT_FAKE_FOR_GENERATOR, fake), batch.style)
         real_logits = fake_logits
         if GAN_LOSSES[self.gan_loss].generator_needs_real:
-            real_logits = discriminator(self._augmented(batch, Purpose.AUGMENT_REAL_FOR_GENERATOR), batch.style)
+            real_logits = discriminator(self._augmented(batch, RngStream.AUGMENT_REAL_FOR_GENERATOR), batch.style)
         loss = generator_loss(self.gan_loss, real_logits, fake_logits)
         return loss, {"loss/generator": loss}
 
-    def _augmented(self, batch: Batch, stream: Purpose, images: Tensor | None = None) -> Tensor:
+    def _augmented(self, batch: Batch, stream: RngStream, images: Tensor | None = None) -> Tensor:
         """Images (default: the batch's photos) in fp32 as the discriminator sees them."""
         images = batch.photo if images is None else images.float()
         if not self.augment.active:
             return images
-        numbers = uniform(self.seed, stream, batch.position, DRAWS)
+        numbers = uniform(self.seed, stream, batch.position, NUMBERS_PER_IMAGE)
         return diff_augment(images, self.augment, numbers.to(images.device, non_blocking=True))
 
 

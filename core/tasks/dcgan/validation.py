@@ -13,7 +13,7 @@ from limner.core.metrics.diversity import mean_pairwise_distance
 from limner.core.metrics.swd import sliced_wasserstein
 from limner.core.networks.dcgan import DCGANDiscriminator
 from limner.core.networks.residual import ResidualDiscriminator
-from limner.core.noise import Purpose, normal
+from limner.core.noise import RngStream, normal
 from limner.core.tasks.dcgan.config import DCGANConfig
 from limner.core.tasks.validation import evaluating, run_generator
 from limner.core.util.errors import LimnerError
@@ -39,7 +39,7 @@ class NoiseValidator:
         self._data = data
         self._discriminator = discriminator
         self._device = device
-        self._latents = normal(config.seed, Purpose.SAMPLE, data.position, config.generator.latent)
+        self._latents = normal(config.seed, RngStream.SAMPLE, data.position, config.generator.latent)
 
     def sample_grid(self, generators: Mapping[str, nn.Module]) -> Uint8Image:
         """Make a square grid of samples, (H, W, 3) uint8."""
