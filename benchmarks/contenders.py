@@ -11,9 +11,11 @@ from torch import Tensor, nn
 from limner.core.bundle import bundle_hash, bundle_signature, load_bundle_config, load_generator
 from limner.core.training.precision import has_fast_bf16
 from limner.core.util.errors import LimnerError, UserError
-from limner.deploy.build import BuildOptions, build
-from limner.deploy.engine import ANY_BATCH, RUNTIMES, Engine, open_engine
+from limner.deploy.backends import BACKENDS
+from limner.deploy.build import build
+from limner.deploy.engine import ANY_BATCH, Engine, open_engine
 from limner.deploy.manifest import Hint, Precision, read_manifest
+from limner.deploy.options import BuildOptions
 from limner.deploy.runtimes.pytorch import TorchRuntime
 
 BASELINE = "torch"
@@ -86,7 +88,7 @@ def torch_contender(name: str, model: Path, device: torch.device) -> Contender:
     return Contender(name, precision, open_torch)
 
 
-def engine_contender(directory: Path, model: Path, threads: int) -> Contender:
+def engine_contender(directory: Path, model: Path, threads: int | None) -> Contender:
     """Make a contender of an engine directory; UserError if it was built from another model."""
     manifest = read_manifest(directory)
     precision = manifest.precision
@@ -95,9 +97,9 @@ def engine_contender(directory: Path, model: Path, threads: int) -> Contender:
             f"{directory}: built from another model than {model}: give --model its bundle, or build it again"
         )
     on_cpu = "threads" in manifest.options
-    executed = precision.executed if precision.executed != "unknown" else precision.asked
+    executed = precision.executed or precision.requested
     return Contender(
-        name=manifest.backend if executed == precision.asked else f"{manifest.backend}, {precision.stored} weights",
+        name=manifest.backend if executed == precision.requested else f"{manifest.backend}, {precision.stored} weights",
         precision=executed,
         open=lambda hint: open_engine(directory, threads=threads, hint=hint) if on_cpu else open_engine(directory),
         callers=2,
@@ -113,22 +115,24 @@ def build_engine(requested: str, model: Path, scratch: Path, options: BuildOptio
     """
     backend, _, precision = requested.partition(":")
     out = scratch / requested.replace(":", "-")
+    threads = options.threads if "threads" in BACKENDS[backend].options else None  # type: ignore[index]
+    changes: dict[str, Any] = {"backend": backend, "precision": precision or "auto", "threads": threads}
     try:
-        options = replace(options, backend=backend, precision=precision or "auto")  # type: ignore[arg-type]
+        options = replace(options, **changes)
         manifest = build(model, out, options, report=lambda line: None)
     except LimnerError as error:
         raise UserError(str(error)) from error
-    if manifest.parity == "not run":
+    if manifest.parity is None:
         raise UserError("built, but this machine cannot run it")
     return out
 
 
 def check_names(names: tuple[str, ...]) -> None:
     """Raise UserError for a name that is neither a torch variant nor a backend, alone or with a precision."""
-    with_precision = {f"{name}:{precision}" for name in RUNTIMES for precision in get_args(Precision)}
-    unknown = sorted(set(names) - set(TORCH_VARIANTS) - set(RUNTIMES) - with_precision)
+    with_precision = {f"{name}:{precision}" for name in BACKENDS for precision in get_args(Precision)}
+    unknown = sorted(set(names) - set(TORCH_VARIANTS) - set(BACKENDS) - with_precision)
     if unknown:
-        allowed = ", ".join([*TORCH_VARIANTS, *RUNTIMES])
+        allowed = ", ".join([*TORCH_VARIANTS, *BACKENDS])
         raise UserError(f"unknown backends {', '.join(unknown)} (allowed: {allowed}; engines also as in openvino:int8)")
 
 

@@ -29,8 +29,8 @@ from limner.core.config import require
 from limner.core.runs import find_engine, find_model
 from limner.core.util.cli import parse
 from limner.core.util.errors import run_command
-from limner.deploy.build import BuildOptions
-from limner.deploy.inputs import proof_inputs
+from limner.deploy.inputs import parity_inputs
+from limner.deploy.options import BuildOptions
 
 Scenario = Literal["single-stream", "offline", "server", "end-to-end", "cold-start", "files", "start"]
 SCENARIOS: Mapping[str, Callable[[InferenceBench], Iterator[Row]]] = {
@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             model=model,
             contenders=contenders,
             batches=command.batch,
-            inputs=proof_inputs(signature, batches[-1], command.data),
+            inputs=parity_inputs(signature, batches[-1], command.data),
             device=device,
             limits=limits,
             limit_ms=command.limit_ms,

@@ -21,7 +21,7 @@ from limner.core.bundle import load_generator
 from limner.core.util.timing import Candidate, TimingBudget, time_interleaved
 from limner.data_pipeline.images import decode_image
 from limner.deploy.engine import Engine
-from limner.deploy.inputs import Inputs, as_taken
+from limner.deploy.inputs import Inputs, to_engine_inputs
 from limner.deploy.manifest import Hint
 from limner.deploy.parity import difference
 
@@ -59,7 +59,7 @@ class InferenceBench:
 
     def inputs_for(self, engine: Engine, batch: int) -> Inputs:
         """Return one batch in the format of an engine."""
-        return as_taken(engine.signature, {name: value[:batch] for name, value in self.inputs.items()})
+        return to_engine_inputs(engine.signature, {name: value[:batch] for name, value in self.inputs.items()})
 
     def workload(self, batch: int) -> Workload:
         """Count one batch of the eager generator in fp32."""

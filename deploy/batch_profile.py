@@ -7,7 +7,7 @@ from limner.core.util.errors import UserError
 
 @dataclass(frozen=True)
 class BatchProfile:
-    """The batch sizes that an engine takes, and the one that it is tuned for."""
+    """The smallest and largest batch that an engine takes, and the one that it is tuned for."""
 
     minimum: int = 1
     optimum: int = 8
@@ -21,7 +21,7 @@ class BatchProfile:
             )
 
     def sizes(self) -> list[int]:
-        """Minimum, optimum and maximum, each once."""
+        """Minimum, optimum and maximum in ascending order, without duplicates."""
         return sorted({self.minimum, self.optimum, self.maximum})
 
     def parity_sizes(self) -> list[int]:

@@ -1,50 +1,45 @@
-"""One interface to every engine: open a directory, put a batch in, get a batch out."""
+"""One interface to every engine: open a directory, put a batch in, get a batch out. Imports torch for bundles alone."""
 
-import importlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from limner.core.bundle import bundle_hash, bundle_signature, load_bundle_config, load_generator
 from limner.core.images import from_uint8, to_uint8
 from limner.core.signature import Port, Signature
 from limner.core.util.errors import UserError
+from limner.deploy.backends import load_runner, refuse_unsupported
 from limner.deploy.batch_profile import BatchProfile
-from limner.deploy.manifest import MANIFEST, Backend, Hint, Manifest, Source, read_manifest
+from limner.deploy.manifest import MANIFEST, Hint, Manifest, Source, read_manifest
+
+if TYPE_CHECKING:
+    import torch
 
 Array = npt.NDArray[Any]
 
 ANY_BATCH = BatchProfile(1, 1, 1 << 16)
 
-RUNTIMES: dict[Backend, str] = {
-    "openvino": "limner.deploy.runtimes.openvino.runner",
-    "onnxruntime": "limner.deploy.runtimes.onnxruntime",
-    "tensorrt": "limner.deploy.trt.runner",
-    "tensorrt-rtx": "limner.deploy.trt.runner",
-    "torch-tensorrt": "limner.deploy.trt.torch_trt",
-}
-"""The module of each backend, imported when one of its engines is opened; each has `open_runtime`."""
-
 
 class Runtime(Protocol):
-    """What a backend brings: arrays by port name in, the output array out; safe to call from several threads."""
+    """A backend's way to run a generator; `run` may be called from several threads."""
 
     def run(self, inputs: Mapping[str, Array]) -> Array:
-        """inputs: C-contiguous, in the ports' shapes and dtypes. Returns an array that the caller owns."""
+        """Run one batch: arrays by port name, C-contiguous, in the ports' shapes and dtypes.
+
+        Returns the output port's array, which the caller owns.
+        """
         ...
 
     def close(self) -> None:
-        """Give back memory and handles; nothing runs after it."""
+        """Release memory and handles; nothing runs after it."""
         ...
 
 
 class Engine:
-    """A generator that runs: checks what goes in, converts pictures where the graph works on floats, runs it.
+    """A generator that is ready to run: checks its inputs, and converts images for a graph that takes floats.
 
     A context manager; `infer` may be called from several threads.
     """
@@ -52,7 +47,7 @@ class Engine:
     def __init__(
         self, name: str, signature: Signature, batch: BatchProfile, runtime: Runtime, source: Source | None = None
     ) -> None:
-        """name: what error messages call it; source: the bundle it was made from, where that is known."""
+        """name: for error messages; source: the bundle that the engine was built from, where that is known."""
         self.name = name
         self.source = source
         self.signature = signature
@@ -60,16 +55,16 @@ class Engine:
         self.runtime = runtime
 
     def infer(self, batch: Array, style: Array | None = None) -> Array:
-        """Photos, or latents, to pictures.
+        """Generate images from photos or latents.
 
         batch: (N, C, H, W) float32 in [-1, 1] gives the same; (N, H, W, C) uint8 gives uint8; latents (N, Z) float32
-            give (N, C, H, W) float32, or uint8 pictures from an engine with pixels in its graph.
-        style: (N,) int64 style numbers, where the generator is conditioned on one.
+            give (N, C, H, W) float32, or (N, H, W, C) uint8 from an engine whose graph has uint8 output.
+        style: (N,) integers, the numbers of styles, where the generator is conditioned on one.
         Raises UserError for another shape, dtype or batch size.
         """
         main = self.signature.inputs[0]
-        pictures = batch.dtype == np.uint8 and main.dtype == "float32"
-        if pictures and batch.ndim == 4:
+        convert = batch.dtype == np.uint8 and main.dtype == "float32"
+        if convert and batch.ndim == 4:
             batch = from_uint8(batch)
         inputs = {main.name: self._checked(main, batch)}
         for port in self.signature.inputs[1:]:
@@ -77,7 +72,7 @@ class Engine:
         if style is not None and len(inputs) == 1:
             raise UserError(f"{self.name} was not trained with styles: leave the style out")
         result = self.runtime.run(inputs)
-        return to_uint8(result) if pictures else result
+        return to_uint8(result) if convert else result
 
     def _checked(self, port: Port, batch: Array) -> Array:
         if batch.shape[1:] != port.shape or batch.dtype != port.dtype:
@@ -99,7 +94,7 @@ class Engine:
         return np.ascontiguousarray(style, port.dtype)
 
     def close(self) -> None:
-        """Give back memory and handles."""
+        """Release memory and handles."""
         self.runtime.close()
 
     def __enter__(self) -> "Engine":
@@ -122,28 +117,28 @@ def _describe(port: Port) -> str:
 
 
 def open_engine(directory: Path | str, *, threads: int | None = None, hint: Hint | None = None) -> Engine:
-    """The engine of a directory that build_engine.py made, ready to run.
+    """Open the engine of a directory that `limner build` wrote.
 
-    threads, hint: how a CPU runtime works; None: as it was built (0 threads: as many as there are cores).
-    Raises UserError for a directory that is no engine, files that are not those that were built, or a machine that
-    cannot run it.
+    threads, hint: override how a CPU engine was built (0 threads: as many as the runtime chooses).
+    Raises UserError for a directory that is no engine, files that are not those that were built, an option that the
+    backend does not have, or a machine that cannot run it.
     """
     manifest = read_manifest(directory)
-    changed = {"threads": threads, "hint": hint}
-    options = manifest.options | {key: value for key, value in changed.items() if value is not None}
-    runtime = open_runtime(Path(directory), manifest, options)
+    given = {name: value for name, value in {"threads": threads, "hint": hint}.items() if value is not None}
+    refuse_unsupported(manifest.backend, given)
+    runtime = open_runtime(Path(directory), manifest, manifest.options | given)
     return Engine(str(directory), manifest.signature, manifest.batch, runtime, manifest.source)
 
 
 def open_runtime(directory: Path, manifest: Manifest, options: dict[str, Any]) -> Runtime:
-    """The runtime of a manifest's backend on the files in `directory`, which are taken to be checked."""
-    module = importlib.import_module(RUNTIMES[manifest.backend])
-    runtime: Runtime = module.open_runtime(directory, manifest, options)
+    """Open the files in `directory`, which must have been checked, with the runner of the manifest's backend."""
+    runtime: Runtime = load_runner(manifest.backend).open_runtime(directory, manifest, options)
     return runtime
 
 
-def open_bundle(directory: Path | str, *, device: torch.device | str = "cpu", compiled: bool = False) -> Engine:
-    """A model bundle behind the same interface: torch in fp32, eager or compiled; what engines are compared with."""
+def open_bundle(directory: Path | str, *, device: "torch.device | str" = "cpu", compiled: bool = False) -> Engine:
+    """Open a model bundle behind the same interface: torch in fp32, eager or compiled; what engines are compared to."""
+    from limner.core.bundle import bundle_hash, bundle_signature, load_bundle_config, load_generator
     from limner.deploy.runtimes.pytorch import TorchRuntime
 
     config = load_bundle_config(directory)
@@ -153,8 +148,8 @@ def open_bundle(directory: Path | str, *, device: torch.device | str = "cpu", co
     return Engine(str(directory), bundle_signature(config), ANY_BATCH, runtime, source)
 
 
-def open_model(directory: Path | str, *, device: torch.device | str = "cpu") -> Engine:
-    """A model bundle or an engine directory alike; device: of a bundle, an engine has its own."""
+def open_model(directory: Path | str, *, device: "torch.device | str" = "cpu") -> Engine:
+    """Open a model bundle or an engine directory; device: for a bundle, as an engine has its own."""
     if (Path(directory) / MANIFEST).is_file():
         return open_engine(directory)
     return open_bundle(directory, device=device)

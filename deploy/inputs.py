@@ -1,4 +1,4 @@
-"""Inputs for calibration and proof: images of a dataset where one is given, else drawn from a seed."""
+"""Inputs for calibration, parity and latency: images of a dataset where one is given, else random ones of a seed."""
 
 import itertools
 from collections.abc import Sequence
@@ -19,11 +19,16 @@ Inputs = dict[str, npt.NDArray[Any]]
 
 CALIBRATION_IMAGES = 32
 """Enough for ranges of symmetric int8; more change them little and cost time."""
+EXAMPLE_BATCH = 2
+"""Batch size of examples to trace with: torch.export takes a batch of 1 for a constant."""
 SEED = 0
 
 
-def proof_inputs(signature: Signature, count: int, data: Path | None) -> Inputs:
-    """`count` inputs of a float signature by name: the first validation (else test, else training) images of `data`."""
+def parity_inputs(signature: Signature, count: int, data: Path | None) -> Inputs:
+    """`count` inputs of a float signature by name: the first validation (else test, else training) images of `data`.
+
+    Random ones for latents and where `data` is None.
+    """
     if data is None or signature.inputs[0].name == "latent":
         return {name: value.numpy() for name, value in random_inputs(signature, count, SEED).items()}
     dataset = load_dataset(data)
@@ -32,7 +37,7 @@ def proof_inputs(signature: Signature, count: int, data: Path | None) -> Inputs:
 
 
 def random_inputs(signature: Signature, batch: int, seed: int) -> dict[str, Tensor]:
-    """Inputs for a float signature on the CPU: blurred noise for photos, N(0, 1) for latents, any style."""
+    """Random inputs of a float signature on the CPU: blurred noise for photos, N(0, 1) for latents, any style."""
     generator = torch.Generator().manual_seed(seed)
     inputs: dict[str, Tensor] = {}
     for port in signature.inputs:
@@ -48,9 +53,12 @@ def random_inputs(signature: Signature, batch: int, seed: int) -> dict[str, Tens
 
 
 def calibration_inputs(signature: Signature, data: Path | None) -> list[Inputs]:
-    """Batches of one, drawn evenly from the training images of `data`; latents are drawn from a seed."""
+    """CALIBRATION_IMAGES batches of one, spread evenly over the training images of `data`; random latents.
+
+    Raises UserError for a generator of photos without `data`.
+    """
     if signature.inputs[0].name == "latent":
-        images = proof_inputs(signature, CALIBRATION_IMAGES, None)
+        images = parity_inputs(signature, CALIBRATION_IMAGES, None)
     elif data is None:
         raise UserError("precision int8 needs photos to find its ranges: give --data DATASET, the one trained on")
     else:
@@ -60,9 +68,9 @@ def calibration_inputs(signature: Signature, data: Path | None) -> list[Inputs]:
 
 
 def _read(signature: Signature, root: Path, records: Sequence[Record], count: int) -> Inputs:
-    """`count` photos and styles, over again from the first where there are fewer."""
+    """`count` photos and styles, repeated from the first where there are fewer."""
     if not records:
-        raise UserError(f"{root}: a dataset without a picture: prepare it again")
+        raise UserError(f"{root}: a dataset without images: prepare it again")
     chosen = list(itertools.islice(itertools.cycle(records), count))
     batch = next(read_pairs(root, chosen, signature.inputs[0].shape[-1], count))
     inputs: Inputs = {"photo": batch.photo.numpy()}
@@ -71,8 +79,8 @@ def _read(signature: Signature, root: Path, records: Sequence[Record], count: in
     return inputs
 
 
-def as_taken(signature: Signature, inputs: Inputs) -> Inputs:
-    """Float inputs as an engine's signature takes them: photos as uint8 where it has pixels in its graph."""
+def to_engine_inputs(signature: Signature, inputs: Inputs) -> Inputs:
+    """Convert float inputs to those of an engine's signature: photos to uint8 where its graph takes uint8."""
     main = signature.inputs[0]
     if main.dtype != "uint8":
         return inputs

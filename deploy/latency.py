@@ -2,7 +2,7 @@
 
 from limner.core.util.timing import SETTLE_S, Candidate, TimingBudget, time_interleaved
 from limner.deploy.engine import Engine
-from limner.deploy.inputs import Inputs, as_taken
+from limner.deploy.inputs import Inputs, to_engine_inputs
 from limner.deploy.manifest import Latency
 
 BUDGET = TimingBudget(min_repeats=10, max_repeats=50, seconds=15.0, warm_up=3)
@@ -14,7 +14,7 @@ def measure_latency(engine: Engine, eager: Engine, inputs: Inputs) -> Latency:
     Each timed run follows an untimed one of the same candidate, as consecutive queries do.
     inputs: one batch in the bundle's format.
     """
-    converted = as_taken(engine.signature, inputs)
+    converted = to_engine_inputs(engine.signature, inputs)
     runs = {
         "engine": lambda: engine.infer(*converted.values()),
         "eager": lambda: eager.infer(*inputs.values()),

@@ -10,19 +10,24 @@ from limner.core.config import Fit
 from limner.core.signature import Port, Signature
 from limner.core.util.errors import UserError
 from limner.core.util.files import sha256
+from limner.deploy.backends import BACKENDS, BackendName
 from limner.deploy.batch_profile import BatchProfile
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+GRAPH = "model.onnx"
+"""The graph in every engine directory; the engine itself for CPU backends."""
 
-Backend = Literal["openvino", "onnxruntime", "tensorrt", "tensorrt-rtx", "torch-tensorrt"]
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
 Hint = Literal["latency", "throughput"]
+
+NOT_RUN, UNKNOWN = "not run", "unknown"
+"""How the file writes a parity and an executed precision that are None."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """The bundle that an engine was made from, and how pictures are to be fitted for it."""
+    """The bundle that an engine was built from, and how images are to be fitted for it."""
 
     bundle_hash: str
     task: str
@@ -33,17 +38,17 @@ class Source:
 
 @dataclass(frozen=True)
 class PrecisionReport:
-    """Precision as it was asked for, as the file stores weights, and as the machine calculates."""
+    """Precision as it was requested, as the file stores weights, and as the machine calculates."""
 
-    asked: Precision
+    requested: Precision
     stored: str
-    executed: str
-    """From the backend's own report of its layers; "unknown" where it gives none on this machine."""
+    executed: str | None
+    """From the backend's own report of its layers; None where it gives none on this machine."""
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Median milliseconds per batch of the engine and of the bundle in eager fp32, NCHW, in turns in one run."""
+    """Median milliseconds per batch of the engine and of the bundle in eager fp32, NCHW, interleaved in one run."""
 
     batch: int
     rounds: int
@@ -51,9 +56,14 @@ class Latency:
     eager_fp32_ms: float
 
     @property
-    def share_of_eager(self) -> float:
-        """Engine over eager: under 1 is faster."""
-        return self.engine_ms / self.eager_fp32_ms
+    def speedup(self) -> float:
+        """Eager over engine: over 1 is faster."""
+        return self.eager_fp32_ms / self.engine_ms
+
+    def compared(self) -> str:
+        """Say how many times faster or slower than torch the engine is."""
+        factor, word = (self.speedup, "faster") if self.speedup >= 1.0 else (1.0 / self.speedup, "slower")
+        return f"{factor:.1f}x {word} than torch" if factor >= 1.05 else "as fast as torch"
 
 
 @dataclass(frozen=True)
@@ -61,7 +71,7 @@ class Manifest:
     """The content of manifest.json."""
 
     source: Source
-    backend: Backend
+    backend: BackendName
     backend_version: str
     precision: PrecisionReport
     batch: BatchProfile
@@ -69,42 +79,46 @@ class Manifest:
     device: str
     """The processor or GPU that the engine was built on, or for."""
     options: dict[str, Any]
-    """The backend's own settings, as its runtime takes them."""
+    """The backend's options, as its runner takes them."""
     files: dict[str, str]
-    """SHA-256 of each file beside the manifest."""
-    parity: dict[str, Any] | Literal["not run"]
-    """verify.py's report; "not run" where this machine cannot run the engine."""
+    """SHA-256 of each file next to the manifest."""
+    parity: dict[str, Any] | None
+    """deploy.parity's report; None where this machine cannot run the engine."""
     onnx_parity: dict[str, Any] | None = None
-    """The same report on the ONNX graph in ONNX Runtime, for GPU engines; the CPU's run the graph itself."""
+    """The same report on the ONNX graph in ONNX Runtime, for GPU engines; CPU engines run the graph itself."""
     latency: Latency | None = None
 
 
 def write_manifest(directory: Path, manifest: Manifest) -> None:
     """Write manifest.json."""
-    text = json.dumps({"format": FORMAT, **dataclasses.asdict(manifest)}, indent=2)
+    text = json.dumps({"format": FORMAT, **_to_json(manifest)}, indent=2)
     (directory / MANIFEST).write_text(text + "\n", encoding="utf-8")
 
 
 def read_manifest(directory: Path | str) -> Manifest:
     """Read manifest.json and check every file that it names by its SHA-256, before anything opens one.
 
-    UserError where the directory is no engine, is of another format, or holds a file that is not the one that was
-    built: an engine file can run code when it is loaded.
+    UserError where the directory is no engine, is of another format or an unknown backend, or holds a file that is not
+    the one that was built: an engine file can run code when it is loaded.
     """
     directory = Path(directory)
     path = directory / MANIFEST
     if not path.is_file():
-        raise UserError(f"{directory}: not an engine directory (no {MANIFEST}): run deploy/trt/build_engine.py")
+        raise UserError(f"{directory}: not an engine directory (no {MANIFEST}): run limner build")
     try:
         values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        found = values.pop("format", None)
-        if found != FORMAT:
+        version = values.pop("format", None)
+        if version != FORMAT:
             raise UserError(
-                f"{path}: engine format {found}, this version reads format {FORMAT}: build the engine again"
+                f"{path}: engine format {version}, this version reads format {FORMAT}: build the engine again"
             )
-        manifest = _manifest_from(values)
+        manifest = _from_json(values)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(f"{path}: damaged manifest ({error}): build the engine again") from error
+    if manifest.backend not in BACKENDS:
+        raise UserError(
+            f"{path}: backend {manifest.backend}, this version has {', '.join(BACKENDS)}: build the engine again"
+        )
     for name, digest in manifest.files.items():
         if not (directory / name).is_file():
             raise UserError(f"{directory / name}: missing, though {MANIFEST} names it: build the engine again")
@@ -115,19 +129,37 @@ def read_manifest(directory: Path | str) -> Manifest:
     return manifest
 
 
-def _manifest_from(values: dict[str, Any]) -> Manifest:
+def _to_json(manifest: Manifest) -> dict[str, Any]:
+    values = dataclasses.asdict(manifest)
+    precision = manifest.precision
+    values["precision"] = {
+        "asked": precision.requested,
+        "stored": precision.stored,
+        "executed": UNKNOWN if precision.executed is None else precision.executed,
+    }
+    values["parity"] = NOT_RUN if manifest.parity is None else manifest.parity
+    return values
+
+
+def _from_json(values: dict[str, Any]) -> Manifest:
     signature = values.pop("signature")
     source = values.pop("source")
     latency = values.pop("latency")
+    parity = values.pop("parity")
+    precision = values.pop("precision")
+    executed = precision["executed"]
     return Manifest(
         source=Source(**{**source, "styles": tuple(source["styles"])}),
-        precision=PrecisionReport(**values.pop("precision")),
+        precision=PrecisionReport(
+            precision["asked"], precision["stored"], executed=None if executed == UNKNOWN else executed
+        ),
         batch=BatchProfile(**values.pop("batch")),
         signature=Signature(
             tuple(_port_from(port) for port in signature["inputs"]),
             _port_from(signature["output"]),
             signature["styles"],
         ),
+        parity=None if parity == NOT_RUN else parity,
         latency=None if latency is None else Latency(**latency),
         **values,
     )

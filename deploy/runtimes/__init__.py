@@ -1,1 +1,1 @@
-"""What runs a graph or a generator on this machine, behind one interface: arrays by name in, one array out."""
+"""Runtimes behind one interface: arrays by port name in, one array out."""

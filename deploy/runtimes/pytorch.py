@@ -9,7 +9,7 @@ from torch import nn
 
 
 class TorchRuntime:
-    """Runs a generator in its own precision, on the device where its weights are."""
+    """A generator in its own precision, on the device that its weights are on."""
 
     def __init__(self, generator: nn.Module, *, compiled: bool = False) -> None:
         """compiled: by torch.compile, at the first run of each batch size, which takes many seconds."""

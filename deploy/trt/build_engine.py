@@ -1,59 +1,66 @@
-"""Turn a model bundle into an engine that is proven to be the same generator: `python deploy/trt/build_engine.py`."""
+"""`limner build`: build an engine from a model bundle and check its parity with the bundle."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from limner.core.runs import ENGINES, MODEL, find_model
 from limner.core.util.cli import parse
 from limner.core.util.errors import run_command
-from limner.deploy.build import BuildOptions, build
+from limner.deploy.build import build
 from limner.deploy.manifest import Manifest
+from limner.deploy.options import BuildOptions
 
 
 @dataclass(frozen=True)
 class Command(BuildOptions):
-    """Build an engine for this machine from a model bundle, compare it with the bundle and measure it."""
+    """Build an engine for this machine from a model bundle, compare it with the bundle and time it."""
 
     model: str = ""
     """The bundle; left out: that of the newest run."""
     out: str = ""
-    """The engine directory to make; left out: engines/NAME, by the run's name."""
+    """The engine directory to write; left out: engines/NAME, by the run's name."""
 
 
-def main() -> None:
-    """Build, and say where the engine is and how it compares."""
-    command = parse(Command)
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Build, and print where the engine is and how it compares; arguments: None: those of this process."""
+    command = parse(Command, arguments)
     model = find_model(command.model)
     name = model.parent.name if model.name == MODEL else model.name
     out = Path(command.out) if command.out else ENGINES / name
     print(summary(build(model, out, command)))
     print(f"engine: {out}")
-    print(f"next: python benchmarks/infer.py --model {model} --engine {out}")
+    print(f"next: limner bench infer --model {model} --engine {out}")
 
 
 def summary(manifest: Manifest) -> str:
-    """Precision, parity and latency in a few lines."""
+    """Describe precision, parity and latency in a few lines."""
     precision = manifest.precision
-    lines = [f"precision: asked {precision.asked}, stored {precision.stored}, executed {precision.executed}"]
-    proofs = {"parity": manifest.parity, "parity of the ONNX graph": manifest.onnx_parity}
-    for name, proof in proofs.items():
-        if isinstance(proof, str):
-            lines.append(f"{name}: {proof}")
-        elif proof is not None:
-            worst = {
-                key: [report[key] for report in proof["batches"].values()] for key in ("max_abs", "psnr_db", "ssim")
-            }
-            lines.append(
-                f"{name}: max-abs {max(worst['max_abs']):.2g}, PSNR {min(worst['psnr_db']):.1f} dB, "
-                f"SSIM {min(worst['ssim']):.4f} at worst, batches {', '.join(proof['batches'])}"
-            )
+    lines = [
+        f"precision: requested {precision.requested}, stored {precision.stored}, "
+        f"executed {precision.executed or 'unknown'}",
+        f"parity: {'not run' if manifest.parity is None else _worst(manifest.parity)}",
+    ]
+    if manifest.onnx_parity is not None:
+        lines.append(f"parity of the ONNX graph: {_worst(manifest.onnx_parity)}")
     if manifest.latency is not None:
         latency = manifest.latency
         lines.append(
-            f"latency: {latency.engine_ms:.1f} ms a batch of {latency.batch}, bundle in eager fp32 "
-            f"{latency.eager_fp32_ms:.1f} ms ({latency.share_of_eager:.2f}x); medians of {latency.rounds}, in turns"
+            f"latency: {latency.engine_ms:.1f} ms per batch of {latency.batch}, {latency.compared()} "
+            f"(eager fp32, {latency.eager_fp32_ms:.1f} ms); medians of {latency.rounds} interleaved runs"
         )
     return "\n".join(lines)
+
+
+def _worst(parity: dict[str, Any]) -> str:
+    """The worst values of a parity report over its batch sizes."""
+    batches = parity["batches"]
+    values = {name: [report[name] for report in batches.values()] for name in ("max_abs", "psnr_db", "ssim")}
+    return (
+        f"max-abs {max(values['max_abs']):.2g}, PSNR {min(values['psnr_db']):.1f} dB, "
+        f"SSIM {min(values['ssim']):.4f} at worst, batches {', '.join(batches)}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Runs a TensorRT plan: named ports, pinned host buffers, CUDA graphs, several callers at once.
 
-Device memory, streams and graphs are torch's, so that nothing is needed beside the bindings. Not yet run on a GPU.
+Device memory, streams and graphs are torch's, so that the bindings are the only package needed. Not yet run on a GPU.
 """
 
 import queue
@@ -15,33 +15,34 @@ import torch
 
 from limner.core.signature import Port, Signature
 from limner.core.util.errors import LimnerError, UserError
+from limner.deploy.backends import load_package
 from limner.deploy.batch_profile import BatchProfile
-from limner.deploy.manifest import Manifest
-from limner.deploy.target import GRAPH
-from limner.deploy.trt.builder import PLAN, Kind, check_driver, load_tensorrt, logger, runs_here
+from limner.deploy.manifest import GRAPH, Manifest
+from limner.deploy.trt.bindings import PlanBackend, check_driver, logger, runs_here
 
-LANES = 2
-"""Callers at once for one batch size: while one batch is copied, the other computes."""
+PLAN = "engine.plan"
+SLOTS = 2
+"""Execution slots per batch size: while one batch is copied, the other computes."""
 
 
 class Plan:
     """A deserialized plan. A context manager; its owner closes it."""
 
-    def __init__(self, kind: Kind, directory: Path, options: Mapping[str, Any]) -> None:
+    def __init__(self, backend: PlanBackend, directory: Path, options: Mapping[str, Any]) -> None:
         """directory: holds the plan, and the graph whose weights a stripped plan gets back; options: the manifest's.
 
-        The plan is code that runs: it must be one's own, or its checksum be the manifest's. Raises UserError where
-        there is no driver, or TensorRT refuses the plan.
+        The plan is code that runs: it must come from this process, or have been checked by the manifest's checksum.
+        Raises UserError where there is no driver, or TensorRT refuses the plan.
         """
-        self.trt = load_tensorrt(kind)
-        check_driver(kind)
+        self.trt = load_package(backend)
+        check_driver(backend)
         log = logger(self.trt)
         self.runtime = self.trt.Runtime(log)
         self.runtime.engine_host_code_allowed = options["version_compatible"]  # such a plan brings its own runtime
         self.engine = self.runtime.deserialize_cuda_engine((directory / PLAN).read_bytes())
         if self.engine is None:
             raise UserError(
-                f"{directory / PLAN}: {kind} {self.trt.__version__} on {torch.cuda.get_device_name()} refuses "
+                f"{directory / PLAN}: {backend} {self.trt.__version__} on {torch.cuda.get_device_name()} refuses "
                 "it (built by another version, for another GPU, or damaged): build the engine again on this machine"
             )
         if options["strip_plan"]:
@@ -51,10 +52,12 @@ class Plan:
                 raise UserError(f"{directory / PLAN}: cannot take its weights from {GRAPH}: build the engine again")
 
     def context(self) -> Any:
-        """A new execution context; LimnerError where the GPU has no memory left for one."""
+        """Create an execution context; LimnerError where TensorRT cannot, for lack of GPU memory."""
         context = self.engine.create_execution_context()
         if context is None:
-            raise LimnerError(f"{PLAN}: no execution context to be had, most likely for want of GPU memory: free some")
+            raise LimnerError(
+                f"{PLAN}: TensorRT could not create an execution context, most likely for lack of GPU memory: free some"
+            )
         return context
 
     def layers(self, signature: Signature, batch: int) -> str:
@@ -71,9 +74,9 @@ class Plan:
         return str(inspector.get_engine_information(self.trt.LayerInformationFormat.JSON))
 
     def tensors(self, signature: Signature) -> dict[str, str]:
-        """The plan's tensor for each port: by name, or by order where an exporter gave names of its own.
+        """The plan's tensor for each port: by name, or by order where an exporter chose other names.
 
-        Raises UserError where number or types are not the signature's: a foreign plan.
+        Raises UserError where number or types are not the signature's.
         """
         names = [self.engine.get_tensor_name(i) for i in range(self.engine.num_io_tensors)]
         inputs = [name for name in names if self.engine.get_tensor_mode(name) == self.trt.TensorIOMode.INPUT]
@@ -97,10 +100,10 @@ class Plan:
         self.close()
 
 
-class _Lane:
+class _Slot:
     """One execution context with its own stream and buffers, and for a fixed batch size its CUDA graph.
 
-    A graph keeps addresses and shapes of its context, so each batch size that has one has a context to itself.
+    A graph keeps addresses and shapes of its context, so each batch size that has a graph has its own contexts.
     """
 
     def __init__(self, plan: Plan, signature: Signature, batch: int, fixed: bool) -> None:
@@ -117,9 +120,7 @@ class _Lane:
         self.graph: torch.cuda.CUDAGraph | None = None
         if fixed:
             with torch.cuda.stream(self.stream):
-                self._enqueue(
-                    batch
-                )  # TensorRT settles a shape's resources on its first run, which must not be captured
+                self._enqueue(batch)  # TensorRT allocates for a shape on its first run, which must not be captured
             self.stream.synchronize()
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
@@ -155,33 +156,33 @@ def _buffer(port: Port, batch: int, pinned: bool) -> torch.Tensor:
 
 
 class TensorRTRuntime:
-    """A plan with lanes for its callers: with CUDA graphs at the profile's three sizes, without at all others."""
+    """A plan with execution slots: with CUDA graphs at the profile's three sizes, without at all others."""
 
     def __init__(self, plan: Plan, signature: Signature, batch: BatchProfile) -> None:
-        """Takes over `plan`, and closes it."""
+        """Owns `plan`, and closes it."""
         self.plan, self.signature, self.batch = plan, signature, batch
-        self.idle: dict[int, queue.LifoQueue[_Lane]] = {}
-        self.made: dict[int, int] = {}
+        self.idle: dict[int, queue.LifoQueue[_Slot]] = {}
+        self.created: dict[int, int] = {}
         self.lock = threading.Lock()
 
     def run(self, inputs: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
         """See deploy.engine.Runtime."""
         size = len(next(iter(inputs.values())))
         key = size if size in self.batch.sizes() else 0
-        lane = self._take(key)
+        slot = self._acquire(key)
         try:
-            return lane.run(inputs)
+            return slot.run(inputs)
         finally:
-            self.idle[key].put(lane)
+            self.idle[key].put(slot)
 
-    def _take(self, key: int) -> _Lane:
-        """An idle lane for a batch size (0: any), a new one while there are few, or the next that gets idle."""
+    def _acquire(self, key: int) -> _Slot:
+        """An idle slot for a batch size (0: any); a new one while there are fewer than SLOTS, else wait for one."""
         with self.lock:
             idle = self.idle.setdefault(key, queue.LifoQueue())
-            if idle.empty() and self.made.get(key, 0) < LANES:
-                lane = _Lane(self.plan, self.signature, key or self.batch.maximum, fixed=bool(key))
-                self.made[key] = self.made.get(key, 0) + 1
-                return lane
+            if idle.empty() and self.created.get(key, 0) < SLOTS:
+                slot = _Slot(self.plan, self.signature, key or self.batch.maximum, fixed=bool(key))
+                self.created[key] = self.created.get(key, 0) + 1
+                return slot
         return idle.get()
 
     def close(self) -> None:
@@ -190,13 +191,13 @@ class TensorRTRuntime:
         self.plan.close()
 
 
-def check_origin(directory: Path, manifest: Manifest, version: str, travels: bool) -> None:
-    """UserError where the software's version or the GPU here is not the one that an engine was built for.
+def check_origin(directory: Path, manifest: Manifest, version: str, any_version: bool) -> None:
+    """Raise UserError where the software's version or the GPU here is not the one that an engine was built for.
 
-    travels: whether the engine runs on later versions too.
+    any_version: whether the engine runs on later versions too.
     """
     backend, built_by = manifest.backend, manifest.backend_version
-    if version != built_by and not travels:
+    if version != built_by and not any_version:
         raise UserError(
             f"{directory}: built by {backend} {built_by}, here is {version}: build it again, or install {built_by}"
         )
@@ -210,10 +211,10 @@ def check_origin(directory: Path, manifest: Manifest, version: str, travels: boo
 
 
 def open_runtime(directory: Path, manifest: Manifest, options: Mapping[str, Any]) -> TensorRTRuntime:
-    """The runtime of an engine directory with a plan; see deploy.engine.open_runtime.
+    """Open the plan of an engine directory; see deploy.engine.open_runtime.
 
     Raises UserError, before it touches the plan, where TensorRT's version or the GPU is not the one it was built for.
     """
-    kind: Kind = "tensorrt-rtx" if manifest.backend == "tensorrt-rtx" else "tensorrt"
-    check_origin(directory, manifest, load_tensorrt(kind).__version__, travels=options["version_compatible"])
-    return TensorRTRuntime(Plan(kind, directory, options), manifest.signature, manifest.batch)
+    backend: PlanBackend = "tensorrt-rtx" if manifest.backend == "tensorrt-rtx" else "tensorrt"
+    check_origin(directory, manifest, load_package(backend).__version__, any_version=options["version_compatible"])
+    return TensorRTRuntime(Plan(backend, directory, options), manifest.signature, manifest.batch)

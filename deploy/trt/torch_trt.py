@@ -1,16 +1,14 @@
-"""Torch-TensorRT: the generator compiled whole from its exported program, or that program as a bare TensorRT plan.
+"""Torch-TensorRT: the generator compiled whole from its exported program, or that program as a raw TensorRT plan.
 
 The precision is in the module: the keyword for it is fatal in Torch-TensorRT 2.11 and ignored in 2.13, where an engine
-asked for in fp16 comes out in fp32. Every keyword here is in the signatures of both (tested); none of it has run on a
+requested in fp16 comes out in fp32. Every keyword here is in the signatures of both (tested); none of it has run on a
 GPU.
 """
 
 import copy
-import importlib
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Literal
 
 import numpy.typing as npt
@@ -20,14 +18,17 @@ from torch.export import ExportedProgram
 
 from limner.core.signature import Signature
 from limner.core.util.errors import LimnerError, UserError
+from limner.deploy.backends import BackendName, load_package
 from limner.deploy.batch_profile import BatchProfile
+from limner.deploy.builder import BuildJob
 from limner.deploy.engine import Runtime
-from limner.deploy.graph.export import EXAMPLE_BATCH
-from limner.deploy.inputs import random_inputs
+from limner.deploy.inputs import EXAMPLE_BATCH, random_inputs
 from limner.deploy.manifest import Manifest, Precision
-from limner.deploy.target import Work
+from limner.deploy.options import BuildOptions
 from limner.deploy.trt import runner
-from limner.deploy.trt.builder import PLAN, TensorRTOptions, check_driver, load_tensorrt, settings
+from limner.deploy.trt.bindings import check_driver
+from limner.deploy.trt.builder import manifest_options
+from limner.deploy.trt.options import TensorRTOptions
 
 PROGRAM = "engine.ep"
 
@@ -45,21 +46,21 @@ class _FloatNorm(nn.Module):
 
 
 class FloatPorts(nn.Module):
-    """A generator with fp32 inputs and outputs around weights and arithmetic of its own precision."""
+    """A generator with fp32 inputs and outputs, whatever the precision of its weights and arithmetic."""
 
     def __init__(self, generator: nn.Module) -> None:
         super().__init__()
         self.generator = generator
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """The generator's inputs, in fp32 -> its image in fp32."""
+        """The generator's inputs in fp32 -> its images (N, C, H, W) in fp32."""
         dtype = next(self.generator.parameters()).dtype
         image: Tensor = self.generator(*(x.to(dtype) if x.is_floating_point() else x for x in inputs))
         return image.float()
 
 
 def half_module(generator: nn.Module) -> nn.Module:
-    """A copy of the generator with half weights and its norms in fp32: the twin of onnx_export.to_half."""
+    """A copy of the generator with half weights and its norms in fp32: the twin of deploy.graph.half.to_half."""
     half = copy.deepcopy(generator).half()
     for module in list(half.modules()):
         for name, child in list(module.named_children()):
@@ -68,24 +69,13 @@ def half_module(generator: nn.Module) -> nn.Module:
     return half
 
 
-def load_torch_tensorrt() -> ModuleType:
-    """The package; UserError where it is not installed or does not go with this torch."""
-    try:
-        return importlib.import_module("torch_tensorrt")
-    except (ImportError, OSError, AttributeError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"backend torch-tensorrt: not usable here ({reason}): pip install 'limner[gpu]'") from error
-
-
 def compile_options(options: TensorRTOptions) -> dict[str, Any]:
-    """Keywords that compile and convert_exported_program_to_serialized_trt_engine take alike.
+    """Keywords that both compile and convert_exported_program_to_serialized_trt_engine take.
 
-    UserError for options that they have not.
+    Raises UserError for hardware that they cannot build for.
     """
-    if options.strip_plan:
-        raise UserError("tensorrt.strip-plan: torch-tensorrt cannot put the weights back: leave it out")
     if options.hardware == "same-compute-capability":
-        raise UserError("tensorrt.hardware same-compute-capability: torch-tensorrt has this or ampere-plus")
+        raise UserError("tensorrt.hardware same-compute-capability: torch-tensorrt has this and ampere-plus")
     keywords: dict[str, Any] = {
         "min_block_size": 1,
         "require_full_compilation": True,
@@ -105,10 +95,10 @@ def compile_options(options: TensorRTOptions) -> dict[str, Any]:
 def export_program(
     module: FloatPorts, signature: Signature, batch: BatchProfile
 ) -> tuple[ExportedProgram, tuple[Tensor, ...], dict[str, Any]]:
-    """The module for batches of `batch`, with the examples and dynamic shapes it was exported by.
+    """Export the module for batches of `batch`; returns also the examples and dynamic shapes that it was exported with.
 
-    The batch is a free dimension only where it may vary: torch.export has none of a single size. Raises LimnerError
-    with the exporter's words.
+    The batch is a dynamic dimension only where it may vary: torch.export has none of a single size. Raises LimnerError
+    with the exporter's message.
     """
     device = next(module.parameters()).device
     fixed = batch.minimum == batch.maximum
@@ -123,75 +113,77 @@ def export_program(
         raise LimnerError(f"torch.export {torch.__version__} does not take the generator: {reason}") from error
 
 
-class TorchTensorRTTarget:
-    """Torch-TensorRT as deploy.target.Target."""
+class TorchTensorRTBuilder:
+    """Torch-TensorRT as deploy.builder.EngineBuilder."""
 
     device_type: Literal["cpu", "cuda"] = "cuda"
     runs_here = True
     storage_only: tuple[Precision, ...] = ()
 
     def __init__(self, options: TensorRTOptions) -> None:
-        """UserError where this machine cannot build for it."""
+        """UserError where this machine cannot build with these options."""
         check_driver("torch-tensorrt")
-        self.package = load_torch_tensorrt()
-        self.options = options
+        self.package = load_package("torch-tensorrt")
+        self.tensorrt_options = options
         self.keywords = compile_options(options)
 
     def version(self) -> str:
-        """Of what runs the engine: the package, or TensorRT itself for a bare plan."""
-        module = load_tensorrt("tensorrt") if self.options.bare else self.package
+        """The version of what runs the engine: the package, or TensorRT itself for a raw plan."""
+        module = load_package("tensorrt") if self.tensorrt_options.bare else self.package
         return str(module.__version__)
 
     def device(self) -> str:
         """The GPU."""
         return str(torch.cuda.get_device_name())
 
-    def settings(self) -> dict[str, Any]:
-        """The options as a manifest keeps them."""
-        return settings(self.options)
+    def options(self) -> dict[str, Any]:
+        """All TensorRT options."""
+        return manifest_options(self.tensorrt_options)
 
-    def check(self, asked: Precision) -> None:
-        """UserError for bf16 and int8."""
-        if asked not in ("fp32", "fp16"):
+    def check_precision(self, requested: Precision) -> None:
+        """Raise UserError for bf16 and int8."""
+        if requested not in ("fp32", "fp16"):
             raise UserError(
-                f"precision {asked}: torch-tensorrt takes fp32 and fp16 here: take --backend tensorrt for int8"
+                f"precision {requested}: torch-tensorrt takes fp32 and fp16 here: take --backend tensorrt for int8"
             )
 
-    def make(self, work: Work) -> None:
-        """Write the compiled program, or the bare plan."""
-        if work.signature != work.floats:
-            raise UserError("pixels: torch-tensorrt has no uint8 pictures in its graph: take --backend tensorrt")
-        generator = half_module(work.generator) if work.precision == "fp16" else copy.deepcopy(work.generator)
-        program, examples, shapes = export_program(FloatPorts(generator).cuda(), work.floats, work.batch)
+    def build(self, job: BuildJob) -> None:
+        """Write the compiled program, or the raw plan."""
+        generator = half_module(job.generator) if job.precision == "fp16" else copy.deepcopy(job.generator)
+        program, examples, shapes = export_program(FloatPorts(generator).cuda(), job.float_signature, job.batch)
         ranges = [
             self.package.Input(
-                min_shape=(work.batch.minimum, *port.shape),
-                opt_shape=(work.batch.optimum, *port.shape),
-                max_shape=(work.batch.maximum, *port.shape),
+                min_shape=(job.batch.minimum, *port.shape),
+                opt_shape=(job.batch.optimum, *port.shape),
+                max_shape=(job.batch.maximum, *port.shape),
                 dtype=getattr(torch, port.dtype),
             )
-            for port in work.floats.inputs
+            for port in job.float_signature.inputs
         ]
         dynamo = self.package.dynamo
-        if self.options.bare:
+        if self.tensorrt_options.bare:
             plan = dynamo.convert_exported_program_to_serialized_trt_engine(program, arg_inputs=ranges, **self.keywords)
-            (work.directory / PLAN).write_bytes(plan)
+            (job.directory / runner.PLAN).write_bytes(plan)
         else:
             module = dynamo.compile(program, arg_inputs=ranges, **self.keywords)
             self.package.save(
-                module, str(work.directory / PROGRAM), arg_inputs=list(examples), dynamic_shapes=shapes, retrace=True
+                module, str(job.directory / PROGRAM), arg_inputs=list(examples), dynamic_shapes=shapes, retrace=True
             )
 
-    def executed(self, work: Work) -> str:
-        """Unknown: Torch-TensorRT builds without the detail that TensorRT's inspector needs to name types."""
-        return "unknown"
+    def executed_precision(self, job: BuildJob) -> None:
+        """None: Torch-TensorRT builds without the detail that TensorRT's inspector needs to name types."""
+
+
+def make_builder(backend: BackendName, options: BuildOptions) -> TorchTensorRTBuilder:
+    """The builder with a user's options; UserError where this machine cannot build with them."""
+    return TorchTensorRTBuilder(options.tensorrt)
 
 
 class TorchTensorRTRuntime:
     """A saved program on the current GPU, one caller at a time."""
 
     def __init__(self, program: Path) -> None:
-        self.forward = load_torch_tensorrt().load(str(program)).module()
+        self.forward = load_package("torch-tensorrt").load(str(program)).module()
         self.lock = threading.Lock()
 
     def run(self, inputs: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
@@ -207,11 +199,11 @@ class TorchTensorRTRuntime:
 
 
 def open_runtime(directory: Path, manifest: Manifest, options: Mapping[str, Any]) -> Runtime:
-    """The runtime of an engine directory; see deploy.engine.open_runtime.
+    """Open the program or plan of an engine directory; see deploy.engine.open_runtime.
 
-    Raises UserError where the version (of TensorRT for a bare plan) or the GPU is not the one it was built for.
+    Raises UserError where the version (of TensorRT for a raw plan) or the GPU is not the one it was built for.
     """
     if options["bare"]:
         return runner.open_runtime(directory, manifest, options)
-    runner.check_origin(directory, manifest, load_torch_tensorrt().__version__, travels=False)
+    runner.check_origin(directory, manifest, load_package("torch-tensorrt").__version__, any_version=False)
     return TorchTensorRTRuntime(directory / PROGRAM)

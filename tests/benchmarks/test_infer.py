@@ -14,7 +14,8 @@ from limner.core.bundle import BundleConfig, save_bundle
 from limner.core.networks.config import DCGANGeneratorConfig
 from limner.core.util.errors import UserError
 from limner.core.util.timing import Timing
-from limner.deploy.build import BuildOptions, build
+from limner.deploy.build import build
+from limner.deploy.options import BuildOptions
 
 
 @pytest.fixture(scope="module")

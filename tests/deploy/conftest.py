@@ -16,8 +16,9 @@ from limner.core.bundle import BundleConfig, bundle_signature, save_bundle
 from limner.core.networks.config import DCGANGeneratorConfig, UNetConfig
 from limner.core.networks.init import init_weights
 from limner.core.signature import Signature
-from limner.deploy.build import BuildOptions, build
+from limner.deploy.build import build
 from limner.deploy.graph.export import export_onnx
+from limner.deploy.options import BuildOptions
 
 SIZE = 64
 

@@ -26,16 +26,16 @@ def photos(count: int, seed: int = 0) -> Array:
     return np.random.default_rng(seed).uniform(-1.0, 1.0, (count, 3, 64, 64)).astype(np.float32)
 
 
-def test_engine_and_bundle_agree_on_floats_and_on_pictures(engine_directory: Path, bundle: Path) -> None:
+def test_engine_and_bundle_agree_on_floats_and_on_uint8(engine_directory: Path, bundle: Path) -> None:
     batch = photos(3)
-    pictures = to_images(torch.from_numpy(batch))
+    images = to_images(torch.from_numpy(batch))
     with open_engine(engine_directory) as engine, open_bundle(bundle) as eager:
-        drawn = engine.infer(batch)
-        np.testing.assert_allclose(drawn, eager.infer(batch), atol=1e-4)
-        assert drawn.dtype == np.float32
-        of_pictures = engine.infer(pictures)
-        assert of_pictures.shape == (3, 64, 64, 3)
-        assert np.abs(of_pictures.astype(int) - eager.infer(pictures)).max() <= 1
+        generated = engine.infer(batch)
+        np.testing.assert_allclose(generated, eager.infer(batch), atol=1e-4)
+        assert generated.dtype == np.float32
+        uint8_images = engine.infer(images)
+        assert uint8_images.shape == (3, 64, 64, 3)
+        assert np.abs(uint8_images.astype(int) - eager.infer(images)).max() <= 1
 
 
 @pytest.mark.parametrize(
@@ -67,8 +67,8 @@ def test_styles_are_checked(case: GetCase, style: Array | None) -> None:
     with Engine("styled", signature, BatchProfile(), TorchRuntime(generator)) as engine:
         with pytest.raises(UserError, match="takes one number of 0 to 2 for each of 2"):
             engine.infer(photos(2), style=style)
-        drawn = engine.infer(photos(2), style=np.array([0, 2], np.int32))
-        assert not np.allclose(drawn, engine.infer(photos(2), style=np.array([1, 1])), atol=1e-3)
+        generated = engine.infer(photos(2), style=np.array([0, 2], np.int32))
+        assert not np.allclose(generated, engine.infer(photos(2), style=np.array([1, 1])), atol=1e-3)
 
 
 def test_latents_and_styles(case: GetCase) -> None:
@@ -80,13 +80,13 @@ def test_latents_and_styles(case: GetCase) -> None:
 
 
 @pytest.mark.parametrize("hint", ["latency", "throughput"])
-def test_threads_that_share_an_engine_get_their_own_pictures(engine_directory: Path, hint: Any) -> None:
+def test_threads_that_share_an_engine_get_their_own_images(engine_directory: Path, hint: Any) -> None:
     batches = [photos(1, seed) for seed in range(8)]
     with open_engine(engine_directory, threads=2, hint=hint) as engine:
         expected = [engine.infer(batch) for batch in batches]
         with ThreadPoolExecutor(4) as pool:
-            for drawn, alone in zip(pool.map(engine.infer, batches), expected, strict=True):
-                np.testing.assert_allclose(drawn, alone, atol=1e-5)
+            for generated, alone in zip(pool.map(engine.infer, batches), expected, strict=True):
+                np.testing.assert_allclose(generated, alone, atol=1e-5)
 
 
 def test_results_belong_to_the_caller(engine_directory: Path) -> None:

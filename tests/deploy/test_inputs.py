@@ -6,15 +6,15 @@ import torch
 
 from limner.core.signature import Port, Signature
 from limner.core.util.errors import UserError
-from limner.deploy.inputs import CALIBRATION_IMAGES, as_taken, calibration_inputs, proof_inputs, random_inputs
+from limner.deploy.inputs import CALIBRATION_IMAGES, calibration_inputs, parity_inputs, random_inputs, to_engine_inputs
 
 PHOTO = Signature((Port("photo", (3, 64, 64), "float32"),), Port("image", (3, 64, 64), "float32"))
 STYLED = Signature((*PHOTO.inputs, Port("style", (), "int64")), PHOTO.output, styles=3)
 LATENT = Signature((Port("latent", (8,), "float32"),), Port("image", (3, 64, 64), "float32"))
 
 
-def test_proof_takes_validation_images_over_again_where_there_are_few(tiny_data: Path) -> None:
-    photos = proof_inputs(PHOTO, 5, tiny_data)["photo"]
+def test_parity_takes_validation_images_over_again_where_there_are_few(tiny_data: Path) -> None:
+    photos = parity_inputs(PHOTO, 5, tiny_data)["photo"]
     assert photos.shape == (5, 3, 64, 64)
     assert photos.dtype == np.float32
     np.testing.assert_array_equal(photos[0], photos[2])  # two images to validate
@@ -22,15 +22,17 @@ def test_proof_takes_validation_images_over_again_where_there_are_few(tiny_data:
 
 
 def test_styles_come_with_the_images(tiny_data: Path) -> None:
-    assert proof_inputs(STYLED, 2, tiny_data)["style"].shape == (2,)
+    assert parity_inputs(STYLED, 2, tiny_data)["style"].shape == (2,)
 
 
-def test_without_a_dataset_photos_are_drawn_and_latents_always_are(tiny_data: Path) -> None:
-    assert proof_inputs(PHOTO, 2, None)["photo"].shape == (2, 3, 64, 64)
-    np.testing.assert_array_equal(proof_inputs(LATENT, 2, None)["latent"], proof_inputs(LATENT, 2, tiny_data)["latent"])
+def test_photos_without_a_dataset_and_latents_are_random(tiny_data: Path) -> None:
+    assert parity_inputs(PHOTO, 2, None)["photo"].shape == (2, 3, 64, 64)
+    np.testing.assert_array_equal(
+        parity_inputs(LATENT, 2, None)["latent"], parity_inputs(LATENT, 2, tiny_data)["latent"]
+    )
 
 
-def test_calibration_draws_on_training_images_one_at_a_time(tiny_data: Path) -> None:
+def test_calibration_takes_training_images_one_at_a_time(tiny_data: Path) -> None:
     batches = calibration_inputs(PHOTO, tiny_data)
     assert len(batches) == CALIBRATION_IMAGES
     assert {batch["photo"].shape for batch in batches} == {(1, 3, 64, 64)}
@@ -42,11 +44,11 @@ def test_calibration_without_photos_says_what_to_give() -> None:
         calibration_inputs(PHOTO, None)
 
 
-def test_pixel_engines_take_uint8(tiny_data: Path) -> None:
-    inputs = proof_inputs(PHOTO, 2, tiny_data)
-    assert as_taken(PHOTO, inputs) is inputs
-    assert as_taken(PHOTO.as_uint8(), inputs)["photo"].shape == (2, 64, 64, 3)
-    assert as_taken(PHOTO.as_uint8(), inputs)["photo"].dtype == np.uint8
+def test_engines_of_uint8_images_take_uint8(tiny_data: Path) -> None:
+    inputs = parity_inputs(PHOTO, 2, tiny_data)
+    assert to_engine_inputs(PHOTO, inputs) is inputs
+    assert to_engine_inputs(PHOTO.as_uint8(), inputs)["photo"].shape == (2, 64, 64, 3)
+    assert to_engine_inputs(PHOTO.as_uint8(), inputs)["photo"].dtype == np.uint8
 
 
 def test_random_inputs_fit_their_ports_and_follow_the_seed() -> None:

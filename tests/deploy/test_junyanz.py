@@ -1,4 +1,4 @@
-"""A generator that other people trained goes the same way: checkpoint, bundle, engine, proof."""
+"""A generator that other people trained goes the same way: checkpoint, bundle, engine, parity."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,14 +9,15 @@ from torch import Tensor
 
 from limner.core.bundle import BundleConfig, save_bundle
 from limner.core.junyanz import load_junyanz
-from limner.deploy.build import BuildOptions, build
+from limner.deploy.build import build
 from limner.deploy.engine import open_engine
+from limner.deploy.options import BuildOptions
 
 DEPTH, WIDTH = 5, 4
 SIDE = 2**DEPTH
 
 
-def test_an_imported_batch_norm_generator_becomes_a_proven_engine(
+def test_an_imported_batch_norm_generator_becomes_an_engine(
     tmp_path: Path, junyanz_checkpoint: Callable[[int, int], dict[str, Tensor]]
 ) -> None:
     torch.save(junyanz_checkpoint(DEPTH, WIDTH), tmp_path / "latest_net_G.pth")

@@ -7,7 +7,7 @@ import pytest
 
 from limner.core.util.errors import UserError
 from limner.core.util.files import sha256
-from limner.deploy.manifest import MANIFEST, Latency, read_manifest, write_manifest
+from limner.deploy.manifest import MANIFEST, Latency, PrecisionReport, read_manifest, write_manifest
 
 
 @pytest.fixture
@@ -22,13 +22,20 @@ def test_manifest_comes_back_as_it_was_written(directory: Path) -> None:
     assert manifest.files == {"model.onnx": sha256(directory / "model.onnx")}
     write_manifest(directory, manifest)
     assert read_manifest(directory) == manifest
-    without = replace(manifest, latency=None, parity="not run")
+    without = replace(manifest, latency=None, parity=None, precision=replace(manifest.precision, executed=None))
     write_manifest(directory, without)
     assert read_manifest(directory) == without
+    written = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+    assert (written["parity"], written["latency"]) == ("not run", None)
+    assert written["precision"] == {"asked": "fp32", "stored": "fp32", "executed": "unknown"}
 
 
-def test_share_of_eager() -> None:
-    assert Latency(batch=1, rounds=10, engine_ms=30.0, eager_fp32_ms=120.0).share_of_eager == 0.25
+@pytest.mark.parametrize(
+    ("engine_ms", "expected"),
+    [(30.0, "4.0x faster than torch"), (240.0, "2.0x slower than torch"), (119.0, "as fast as torch")],
+)
+def test_speed_is_faster_or_slower_and_never_a_fraction(engine_ms: float, expected: str) -> None:
+    assert Latency(batch=1, rounds=10, engine_ms=engine_ms, eager_fp32_ms=120.0).compared() == expected
 
 
 def test_a_changed_engine_file_is_refused(directory: Path) -> None:
@@ -45,9 +52,7 @@ def test_a_missing_engine_file_is_named(directory: Path) -> None:
 
 
 def test_no_engine_directory(tmp_path: Path) -> None:
-    with pytest.raises(
-        UserError, match=r"not an engine directory \(no manifest.json\): run deploy/trt/build_engine.py"
-    ):
+    with pytest.raises(UserError, match=r"not an engine directory \(no manifest.json\): run limner build"):
         read_manifest(tmp_path)
 
 
@@ -57,6 +62,8 @@ def test_no_engine_directory(tmp_path: Path) -> None:
         ({"format": 99}, "engine format 99, this version reads format 1: build the engine again"),
         ({"batch": {"minimum": 1}, "signature": 3}, "damaged manifest"),
         ({"unheard": 1}, "damaged manifest"),
+        ({"precision": {"asked": "fp32"}}, "damaged manifest"),
+        ({"backend": "coreml"}, "backend coreml, this version has openvino, .*: build the engine again"),
     ],
 )
 def test_other_and_damaged_manifests(directory: Path, change: dict[str, object], message: str) -> None:
@@ -70,3 +77,30 @@ def test_text_that_is_no_json(directory: Path) -> None:
     (directory / MANIFEST).write_text("{", encoding="utf-8")
     with pytest.raises(UserError, match="damaged manifest"):
         read_manifest(directory)
+
+
+def test_a_manifest_of_the_first_release_loads(tmp_path: Path) -> None:
+    """Field names, "not run" and "unknown" are a contract; what was added since may be missing."""
+    port = {"name": "photo", "shape": [3, 64, 64], "dtype": "float32"}
+    written = {
+        "format": 1,
+        "source": {"bundle_hash": "ca00", "task": "pix2pix", "image_size": 64, "fit": "pad", "styles": ["soft"]},
+        "backend": "tensorrt-rtx",
+        "backend_version": "1.7.1.116",
+        "precision": {"asked": "fp16", "stored": "fp16", "executed": "unknown"},
+        "batch": {"minimum": 1, "optimum": 2, "maximum": 4},
+        "signature": {"inputs": [port], "output": port | {"name": "image"}, "styles": 1},
+        "device": "any GPU that TensorRT-RTX supports",
+        "options": {"level": 3},
+        "files": {},
+        "parity": "not run",
+        "onnx_parity": None,
+        "latency": None,
+    }
+    (tmp_path / MANIFEST).write_text(json.dumps(written), encoding="utf-8")
+    manifest = read_manifest(tmp_path)
+    assert manifest.precision == PrecisionReport("fp16", "fp16", None)
+    assert manifest.parity is None
+    assert manifest.source.styles == ("soft",)
+    write_manifest(tmp_path, manifest)
+    assert json.loads((tmp_path / MANIFEST).read_text(encoding="utf-8")) == written

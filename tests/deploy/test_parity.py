@@ -13,7 +13,7 @@ from limner.deploy.batch_profile import BatchProfile
 from limner.deploy.engine import ANY_BATCH, Engine
 from limner.deploy.inputs import random_inputs
 from limner.deploy.manifest import Precision
-from limner.deploy.parity import difference, verify
+from limner.deploy.parity import check_parity, difference
 
 Array = npt.NDArray[Any]
 
@@ -41,7 +41,7 @@ def check(echo: Echo, precision: Precision, signature: Signature = SIGNATURE) ->
     engine = Engine("engine", signature, BatchProfile(1, 2, 4), echo)
     bundle = Engine("bundle", SIGNATURE, ANY_BATCH, Echo())
     inputs = {name: value.numpy() for name, value in random_inputs(SIGNATURE, 4, seed=0).items()}
-    return verify(engine, bundle, inputs, precision)
+    return check_parity(engine, bundle, inputs, precision)
 
 
 def test_equal_engines_pass_and_report_every_batch() -> None:
@@ -64,28 +64,28 @@ def test_tolerance_of_each_precision(precision: Precision, good: float, bad: flo
     assert not isinstance(error.value, UserError)  # exit code 1
 
 
-def test_an_engine_whose_pictures_depend_on_the_batch_fails() -> None:
+def test_an_engine_whose_images_depend_on_the_batch_fails() -> None:
     with pytest.raises(LimnerError, match=r"at batch [34] differ|batches of 1 and 4 differ"):
         check(Echo(drift=5e-4), "fp32")
 
 
-def test_pictures_that_are_not_finite_fail_at_any_precision() -> None:
+def test_images_that_are_not_finite_fail_at_any_precision() -> None:
     with pytest.raises(LimnerError, match="max-abs nan"):
         check(Echo(noise=0.0, drift=np.nan), "int8")
 
 
-def test_pixels_may_be_one_grey_level_apart() -> None:
+def test_uint8_images_may_be_one_grey_level_apart() -> None:
     report = check(Echo(), "fp32", SIGNATURE.as_uint8())
     assert report["tolerance"]["max_abs"] == pytest.approx(1e-3 + 2 / 255)
 
 
 def test_difference_is_that_of_the_definitions() -> None:
     reference = from_uint8(np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8))
-    ours = reference.copy()
-    ours[1] += 0.1
-    apart = difference(ours, reference)
+    images = reference.copy()
+    images[1] += 0.1
+    apart = difference(images, reference)
     assert apart.max_abs == pytest.approx(0.1, abs=1e-6)
     assert apart.psnr_db == pytest.approx(10 * np.log10(4 / 0.01), abs=1e-3)
-    expected = structural_similarity(ours[1], reference[1], channel_axis=0, data_range=2.0)  # the other is equal
+    expected = structural_similarity(images[1], reference[1], channel_axis=0, data_range=2.0)  # the other is equal
     assert apart.ssim == pytest.approx(expected, abs=1e-9)
     assert apart.ssim < 1.0

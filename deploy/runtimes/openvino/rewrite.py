@@ -1,4 +1,4 @@
-"""A graph as OpenVINO runs it fastest; deploy.runtimes.openvino.winograd has the larger change."""
+"""Rewrites of a graph that OpenVINO runs faster; deploy.runtimes.openvino.winograd has the larger one."""
 
 import numpy as np
 import openvino
@@ -6,7 +6,7 @@ from openvino import opset13
 from openvino.utils import replace_node
 
 PAIR = ("Subtract", "Convert", "Convert", "FakeQuantize")
-"""What OpenVINO reads for a QuantizeLinear and its DequantizeLinear, backwards from the Multiply at the end."""
+"""OpenVINO's operators for a QuantizeLinear and its DequantizeLinear, backwards from the Multiply at the end."""
 LEVELS = 256
 INT8_MAX = 127
 WITHIN_RANGE = ("nearest", "linear", "linear_onnx")
@@ -14,7 +14,7 @@ WITHIN_RANGE = ("nearest", "linear", "linear_onnx")
 
 
 def replace_tanh(model: openvino.Model) -> None:
-    """Put 2 sigmoid(2x) - 1, the same function, where a tanh is: a sigmoid takes a third of its time (docs/LOG.md)."""
+    """Rewrite tanh to 2 sigmoid(2x) - 1, the same function: a sigmoid takes a third of its time (docs/LOG.md)."""
     for node in model.get_ordered_ops():
         if node.get_type_name() == "Tanh":
             x = node.input_value(0)
@@ -24,19 +24,20 @@ def replace_tanh(model: openvino.Model) -> None:
 
 
 def use_unsigned(model: openvino.Model) -> int:
-    """Quantise what is never negative to 0..255 instead of 0..127, the range as it is; returns how many tensors.
+    """Quantise what is never negative to 0..255 instead of 0..127 over the same range; returns how many tensors.
 
-    The graph is symmetric because TensorRT demands it, and leaves half of the numbers unused behind a Relu. x86 without
-    VNNI multiplies unsigned by signed numbers and adds pairs in 16 bits: 2 x 255 x 64, with weights of 7 bits, fits.
+    The graph is symmetric because TensorRT demands it, which leaves half of the numbers unused after a Relu. x86
+    without VNNI multiplies unsigned by signed numbers and adds pairs in 16 bits: 2 x 255 x 64, with weights of 7 bits,
+    fits.
     """
-    found = 0
+    count = 0
     for node in model.get_ordered_ops():
         quantise = _quantise(node) if node.get_type_name() == "Multiply" else None
         if quantise is not None and _never_negative(quantise.input_value(0).get_node()):
             low, high = np.float32(0.0), np.float32(INT8_MAX * node.input_value(1).get_node().data)
             replace_node(node, opset13.fake_quantize(quantise.input_value(0), low, high, low, high, LEVELS))
-            found += 1
-    return found
+            count += 1
+    return count
 
 
 def _quantise(node: openvino.Node) -> openvino.Node | None:

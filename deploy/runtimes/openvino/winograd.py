@@ -15,15 +15,15 @@ from openvino.utils import replace_node
 Array = npt.NDArray[np.float32]
 
 ROWS = 4
-"""Of output from one transform."""
+"""Rows of output from one transform."""
 B = np.array([[2, -1, -2, 1, 0], [0, -2, -1, 1, 0], [0, 2, -3, 1, 0], [0, -1, 0, 1, 0], [0, 2, -1, -2, 1]], np.float32)
-"""Five rows of input -> five sources, one a product."""
+"""Five rows of input -> five sources, one per product."""
 G = np.array([[3, 0], [-3, -3], [-1, 1], [1, 2], [0, 6]], np.float32) / 6
 """Two taps -> the kernel of each product."""
 A = np.array([[1, 1, 1, 1, 0], [0, 1, -1, 2, 0], [0, 1, 1, 4, 0], [0, 1, -1, 8, 1]], np.float32)
 """Five products -> four rows of output."""
 
-STRIDED, DOUBLING = "Convolution", "ConvolutionBackpropData"
+STRIDED, TRANSPOSED = "Convolution", "ConvolutionBackpropData"
 LAYOUT = {
     "strides": [2, 2],
     "dilations": [1, 1],
@@ -32,21 +32,23 @@ LAYOUT = {
     "auto_pad": "explicit",
     "output_padding": [0, 0],
 }
-LEAST_WORK, LEAST_REUSE = 2**29, 2**8
-"""Multiplications a picture, and how many of them each weight takes part in, from which it pays: some 27 operators
-come in place of one, and 2.5 times its weights."""
+MIN_WORK, MIN_REUSE = 2**29, 2**8
+"""Multiplications per image, and uses of each weight, from which it is worthwhile: some 27 operators replace one, with
+2.5 times its weights."""
 
 
 def transform_large(model: openvino.Model) -> int:
     """Rewrite the large 4x4 convolutions of stride 2 and their transposes in place, in fp32; returns how many."""
-    nodes = [node for node in model.get_ordered_ops() if node.get_type_name() in (STRIDED, DOUBLING) and _suits(node)]
+    nodes = [
+        node for node in model.get_ordered_ops() if node.get_type_name() in (STRIDED, TRANSPOSED) and _is_large(node)
+    ]
     for node in nodes:
-        rewrite = _strided if node.get_type_name() == STRIDED else _doubling
+        rewrite = _strided if node.get_type_name() == STRIDED else _transposed
         replace_node(node, rewrite(node.input_value(0), node.input_value(1).get_node().data))
     return len(nodes)
 
 
-def _suits(node: openvino.Node) -> bool:
+def _is_large(node: openvino.Node) -> bool:
     kernel = node.input_value(1).get_node()
     if kernel.get_type_name() != "Constant" or kernel.get_element_type() != openvino.Type.f32:
         return False
@@ -59,13 +61,13 @@ def _suits(node: openvino.Node) -> bool:
         return False
     area = height.get_length() * width.get_length()
     reuse = area // 4 if node.get_type_name() == STRIDED else area
-    return bool(reuse >= LEAST_REUSE and reuse * kernel.data.size >= LEAST_WORK)
+    return bool(reuse >= MIN_REUSE and reuse * kernel.data.size >= MIN_WORK)
 
 
-def _strided(picture: openvino.Output, kernel: Array) -> openvino.Node:
+def _strided(image: openvino.Output, kernel: Array) -> openvino.Node:
     """kernel: (O, I, 4, 4). Output row u sees the pairs u and u + 1 of input rows (2u - 1, 2u)."""
     channels = kernel.shape[1]
-    pairs = zip(_sources(picture, channels, -1, 2), _sources(picture, channels, 0, 2), strict=True)
+    pairs = zip(_sources(image, channels, -1, 2), _sources(image, channels, 0, 2), strict=True)
     products = [
         opset13.convolution(
             opset13.concat([above, below], 1),
@@ -80,7 +82,7 @@ def _strided(picture: openvino.Output, kernel: Array) -> openvino.Node:
     return _interleaved(_outputs(products))
 
 
-def _doubling(picture: openvino.Output, kernel: Array) -> openvino.Node:
+def _transposed(image: openvino.Output, kernel: Array) -> openvino.Node:
     """kernel: (I, O, 4, 4). Rows 2u and 2u + 1 of the output see the input's rows u - 1 and u, u and u + 1."""
     phases = []
     for offset, first, second in ((-1, 3, 1), (0, 2, 0)):
@@ -89,17 +91,17 @@ def _doubling(picture: openvino.Output, kernel: Array) -> openvino.Node:
             opset13.convolution_backprop_data(
                 source, opset13.constant(taps), strides=[1, 2], pads_begin=[0, 1], pads_end=[0, 1], dilations=[1, 1]
             )
-            for source, taps in zip(_sources(picture, len(kernel), offset, 1), kernels, strict=True)
+            for source, taps in zip(_sources(image, len(kernel), offset, 1), kernels, strict=True)
         ]
         phases.append(_outputs(products))
     return _interleaved([row for pair in zip(*phases, strict=True) for row in pair])
 
 
-def _sources(picture: openvino.Output, channels: int, offset: int, step: int) -> list[openvino.Node]:
-    """B of the input's rows `step` apart, from row `offset` (-1 or 0) on; rows beyond the picture are zeros."""
+def _sources(image: openvino.Output, channels: int, offset: int, step: int) -> list[openvino.Node]:
+    """B of the input's rows `step` apart, from row `offset` (-1 or 0) on; rows beyond the image are zeros."""
     return [
         opset13.group_convolution(
-            picture,
+            image,
             np.broadcast_to(row[:, None], (channels, 1, 1, len(row), 1)).copy(),
             strides=[ROWS * step, 1],
             pads_begin=[-offset, 0],
@@ -126,8 +128,8 @@ def _outputs(products: list[openvino.Node]) -> list[openvino.Node]:
 
 
 def _interleaved(rows: list[openvino.Node]) -> openvino.Node:
-    """(N, C, H / n, W), n times: every n-th row of a picture from row 0 on, from row 1 on, ... -> (N, C, H, W).
+    """(N, C, H / n, W), n times: every n-th row of an image from row 0 on, from row 1 on, ... -> (N, C, H, W).
 
-    Shuffling "channels" that are rows is the one operator found that leaves OpenVINO's layout of pictures alone.
+    Shuffling "channels" that are rows is the one operator found that keeps OpenVINO's memory layout of images.
     """
     return opset13.shuffle_channels(opset13.concat(rows, 2), 2, len(rows))

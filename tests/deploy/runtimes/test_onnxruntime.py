@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from limner.deploy.engine import open_engine
+from limner.deploy.manifest import GRAPH
 from limner.deploy.runtimes.onnxruntime import OnnxRuntime
-from limner.deploy.target import GRAPH
 
 
 @pytest.mark.parametrize(("hint", "spins"), [("latency", "1"), ("throughput", "0")])
@@ -15,7 +15,7 @@ def test_threads_and_hint_reach_the_session(engine_directory: Path, hint: str, s
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == spins
 
 
-def test_both_runtimes_draw_the_same_from_one_graph(engine_directory: Path) -> None:
+def test_both_runtimes_agree_on_one_graph(engine_directory: Path) -> None:
     batch = np.random.default_rng(0).uniform(-1, 1, (2, 3, 64, 64)).astype(np.float32)
     with open_engine(engine_directory) as engine:
         np.testing.assert_allclose(

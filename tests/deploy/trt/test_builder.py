@@ -1,4 +1,3 @@
-import importlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -13,19 +12,16 @@ from torch import nn
 from limner.core.signature import Signature
 from limner.core.util.errors import LimnerError, UserError
 from limner.deploy.batch_profile import BatchProfile
-from limner.deploy.build import BuildOptions, build
-from limner.deploy.graph.export import save_onnx, to_half, with_pixels
-from limner.deploy.graph.quantise import quantise
+from limner.deploy.build import build
+from limner.deploy.graph.export import save_onnx
+from limner.deploy.graph.half import to_half
+from limner.deploy.graph.int8 import quantise
+from limner.deploy.graph.uint8 import with_uint8_io
 from limner.deploy.inputs import random_inputs
 from limner.deploy.manifest import read_manifest
-from limner.deploy.trt.builder import (
-    TensorRTOptions,
-    TensorRTTarget,
-    attach_timing_cache,
-    build_plan,
-    layer_precision,
-    load_tensorrt,
-)
+from limner.deploy.options import BuildOptions
+from limner.deploy.trt.builder import TensorRTBuilder, attach_timing_cache, build_plan, layer_precision
+from limner.deploy.trt.options import TensorRTOptions
 
 GetCase = Callable[[str], tuple[nn.Module, Signature, ModelProto]]
 
@@ -50,28 +46,17 @@ def test_rtx_builds_every_generator(case: GetCase, rtx: ModuleType, tmp_path: Pa
     assert len(build_plan("tensorrt-rtx", tmp_path / "model.onnx", signature, TO_32, TensorRTOptions())) > 10_000
 
 
-def test_rtx_builds_with_pixels_in_the_graph(case: GetCase, rtx: ModuleType, tmp_path: Path) -> None:
+def test_rtx_builds_with_uint8_io(case: GetCase, rtx: ModuleType, tmp_path: Path) -> None:
     _, signature, graph = case("styled")
-    save_onnx(with_pixels(to_half(graph)), tmp_path / "model.onnx")
+    save_onnx(with_uint8_io(to_half(graph)), tmp_path / "model.onnx")
     assert build_plan("tensorrt-rtx", tmp_path / "model.onnx", signature.as_uint8(), TO_32, TensorRTOptions())
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"timing_cache": Path("cache")}, "tensorrt.timing-cache: tensorrt-rtx has no such option"),
-        ({"version_compatible": True}, "tensorrt.version-compatible: tensorrt-rtx has no such option"),
-        ({"hardware": "ampere-plus"}, "tensorrt.hardware: tensorrt-rtx has no such option"),
-        ({"strip_plan": True}, "tensorrt-rtx needs a GPU for these"),
-        ({"bare": True}, "tensorrt.bare: tensorrt-rtx makes no other plan: leave it out, or give --backend torch-ten"),
-    ],
-)
-def test_options_that_rtx_has_not(
-    rtx: ModuleType, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], message: str
-) -> None:
+@pytest.mark.parametrize("option", ["refit", "strip_plan"])
+def test_rtx_refits_on_a_gpu_only(rtx: ModuleType, monkeypatch: pytest.MonkeyPatch, option: str) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(UserError, match=message):
-        TensorRTTarget("tensorrt-rtx", TensorRTOptions(**options))
+    with pytest.raises(UserError, match="tensorrt-rtx needs a GPU for these: leave them out"):
+        TensorRTBuilder("tensorrt-rtx", TensorRTOptions(**{option: True}))  # type: ignore[arg-type]
 
 
 class FakeConfig:
@@ -101,7 +86,7 @@ class FakeConfig:
         (None, (), None, False),
     ],
 )
-def test_timing_caches_are_used_or_begun_anew(
+def test_timing_caches_are_used_or_replaced(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     stored: bytes | None,
@@ -120,7 +105,7 @@ def test_timing_caches_are_used_or_begun_anew(
     assert capsys.readouterr().out == (message if replaced else "")
 
 
-def test_a_graph_that_is_refused_comes_with_the_parsers_words(case: GetCase, rtx: ModuleType, tmp_path: Path) -> None:
+def test_a_graph_that_is_refused_comes_with_the_parsers_message(case: GetCase, rtx: ModuleType, tmp_path: Path) -> None:
     _, signature, graph = case("instance")
     mixed = to_half(graph)
     for tensor in mixed.graph.initializer:  # one weight of another type: strongly typed networks take no mixture
@@ -133,33 +118,16 @@ def test_a_graph_that_is_refused_comes_with_the_parsers_words(case: GetCase, rtx
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine can run the plan")
-def test_without_a_gpu_the_onnx_twin_is_proven(bundle: Path, rtx: ModuleType, tmp_path: Path) -> None:
+def test_without_a_gpu_the_onnx_graph_is_compared(bundle: Path, rtx: ModuleType, tmp_path: Path) -> None:
     out = tmp_path / "engine"
     build(bundle, out, BuildOptions(backend="tensorrt-rtx", batch=(1, 2, 4)), lambda line: None)
     manifest = read_manifest(out)
-    assert (manifest.backend_version, manifest.parity, manifest.latency) == (rtx.__version__, "not run", None)
-    assert manifest.precision.executed == "unknown"
+    assert (manifest.backend_version, manifest.parity, manifest.latency) == (rtx.__version__, None, None)
+    assert manifest.precision.executed is None
     assert manifest.precision.stored == "fp16"
     assert manifest.onnx_parity is not None
     assert set(manifest.onnx_parity["batches"]) == {"1", "2", "3", "4"}
     assert set(manifest.files) == {"model.onnx", "engine.plan"}
-
-
-def test_missing_bindings_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(name: str) -> ModuleType:
-        raise ModuleNotFoundError(f"No module named {name!r}")
-
-    monkeypatch.setattr(importlib, "import_module", missing)
-    with pytest.raises(UserError, match=r"backend tensorrt: no tensorrt here .* pip install 'limner\[gpu\]'"):
-        load_tensorrt("tensorrt")
-
-
-@pytest.mark.parametrize(
-    ("options", "message"), [({"level": 6}, "tensorrt.level 6: must be 0 to 5"), ({"workspace_gb": 0.0}, "more than 0")]
-)
-def test_options_are_checked(options: dict[str, float], message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        TensorRTOptions(**options)  # type: ignore[arg-type]
 
 
 def layer(name: str, inputs: str, outputs: str) -> dict[str, object]:
@@ -179,10 +147,10 @@ def layer(name: str, inputs: str, outputs: str) -> dict[str, object]:
         ("Float", "Float", "fp32"),
         ("Thirty-two wide channel vectorized row major Int8 format", "Row major linear FP32", "int8"),
         ("BFloat16", "BFloat16", "bf16"),
-        ("N/A due to dynamic shapes", "N/A due to dynamic shapes", "unknown"),
+        ("N/A due to dynamic shapes", "N/A due to dynamic shapes", None),
     ],
 )
-def test_precision_is_read_from_the_inspectors_report(inputs: str, outputs: str, expected: str) -> None:
+def test_precision_is_read_from_the_inspectors_report(inputs: str, outputs: str, expected: str | None) -> None:
     layers = [layer("reformat", "Float", "Half")] * 5 + [layer(f"node_Conv_{i}", inputs, outputs) for i in range(2)]
     assert layer_precision(json.dumps({"Layers": layers})) == expected
 
@@ -201,10 +169,12 @@ NO_FORMAT = "N/A due to dynamic shapes"
         ({"TacticName": "sm80_xmma_fprop_implicit_gemm_interleaved_i8i8_i8i32_f32_nchw_vect_c_32kcrs"}, "int8"),
         ({"TacticName": "sm80_xmma_fprop_implicit_gemm_tf32f32_tf32f32_f32_nhwckrsc_nhwc"}, "fp32"),
         ({"Inputs": [{"Name": "x", "DataType": "Half", "Format": "Row major linear"}]}, "fp16"),
-        ({}, "unknown"),
+        ({}, None),
     ],
 )
-def test_precision_of_dynamic_shapes_is_read_from_weights_and_kernels(facts: dict[str, Any], expected: str) -> None:
+def test_precision_of_dynamic_shapes_is_read_from_weights_and_kernels(
+    facts: dict[str, Any], expected: str | None
+) -> None:
     """Reports as TensorRT 10 (and, without the slash, 11) gives them for plans of a batch range."""
     reformat = layer("Reformatting CopyNode for Input Tensor 0 to node_Conv_1", "Float", "Half")
     convolution = layer("node_Conv_1 + node_Relu_2", NO_FORMAT, NO_FORMAT) | {
@@ -217,5 +187,5 @@ def test_precision_of_dynamic_shapes_is_read_from_weights_and_kernels(facts: dic
     assert layer_precision(json.dumps(report)) == expected
 
 
-def test_a_report_of_names_alone_proves_nothing() -> None:
-    assert layer_precision(json.dumps({"Layers": ["node_Conv_1", "node_Conv_2"]})) == "unknown"
+def test_a_report_of_names_alone_has_no_precision() -> None:
+    assert layer_precision(json.dumps({"Layers": ["node_Conv_1", "node_Conv_2"]})) is None

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from limner.deploy.trt import builder, runner, torch_trt
-from limner.deploy.trt.builder import TensorRTOptions
+from limner.deploy.trt import bindings, builder, runner, torch_trt
+from limner.deploy.trt.options import TensorRTOptions
 
 STUBS = """
 void *createInferBuilder_INTERNAL(void *l, int v) { return 0; }
@@ -61,9 +61,9 @@ def attributes(path: str) -> Iterator[tuple[str, ...]]:
 
 
 def used_names() -> list[str]:
-    """Dotted names under the bindings' module that builder.py and runner.py use."""
+    """Dotted names under the bindings' module that bindings.py, builder.py and runner.py use."""
     names = {"ParserError.desc"}  # what parser.get_error gives
-    for path in (builder.__file__, runner.__file__):
+    for path in (bindings.__file__, builder.__file__, runner.__file__):
         for chain in attributes(path):
             chain = chain[1:] if chain[0] in ("self", "plan") else chain
             if len(chain) > 1 and chain[0] == "trt":

@@ -14,12 +14,14 @@ import torch
 from limner.core.signature import Port, Signature
 from limner.core.util.errors import LimnerError, UserError
 from limner.deploy.batch_profile import BatchProfile
-from limner.deploy.build import BuildOptions, build
+from limner.deploy.build import build
 from limner.deploy.engine import open_engine
 from limner.deploy.manifest import Manifest, read_manifest
+from limner.deploy.options import BuildOptions
 from limner.deploy.trt import runner
-from limner.deploy.trt.builder import PLAN, TensorRTOptions, TensorRTTarget, settings
-from limner.deploy.trt.runner import LANES, Plan, TensorRTRuntime, open_runtime
+from limner.deploy.trt.builder import TensorRTBuilder, manifest_options
+from limner.deploy.trt.options import TensorRTOptions
+from limner.deploy.trt.runner import PLAN, SLOTS, Plan, TensorRTRuntime, open_runtime
 
 SIGNATURE = Signature(
     (Port("photo", (3, 8, 8), "float32"), Port("style", (), "int64")), Port("image", (3, 8, 8), "float32"), styles=3
@@ -51,7 +53,7 @@ class FakeEngine:
 
 
 class FakeInspector:
-    """Says what it was asked about."""
+    """Reports the context that it is given."""
 
     execution_context: Any = None
 
@@ -92,8 +94,8 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     monkeypatch.setattr(FakeRuntime, "made", [])
 
     def install(trt: SimpleNamespace, gpu: str = "GPU A") -> Path:
-        monkeypatch.setattr(runner, "load_tensorrt", lambda kind: trt)
-        monkeypatch.setattr(runner, "check_driver", lambda kind: None)
+        monkeypatch.setattr(runner, "load_package", lambda backend: trt)
+        monkeypatch.setattr(runner, "check_driver", lambda backend: None)
         monkeypatch.setattr(runner, "logger", lambda module: None)
         monkeypatch.setattr(torch.cuda, "get_device_name", lambda: gpu)
         return tmp_path
@@ -109,7 +111,7 @@ def manifest(engine_directory: Path) -> Manifest:
         backend="tensorrt",
         backend_version="11.0.0.114",
         device="GPU A",
-        options=settings(TensorRTOptions()),
+        options=manifest_options(TensorRTOptions()),
     )
 
 
@@ -135,18 +137,18 @@ def test_plans_of_elsewhere(machine: Any, manifest: Manifest, version: str, gpu:
         open_runtime(directory, manifest, manifest.options)
 
 
-def test_plans_that_are_meant_to_travel_reach_tensorrt(machine: Any, manifest: Manifest) -> None:
+def test_portable_plans_reach_tensorrt(machine: Any, manifest: Manifest) -> None:
     directory = machine(fake_trt(None, "11.4.0.1"), "GPU B")
-    travelling = settings(TensorRTOptions(version_compatible=True, hardware="ampere-plus"))
+    portable = manifest_options(TensorRTOptions(version_compatible=True, hardware="ampere-plus"))
     with pytest.raises(UserError, match=r"tensorrt 11.4.0.1 on GPU B refuses it"):
-        open_runtime(directory, replace(manifest, options=travelling), travelling)
+        open_runtime(directory, replace(manifest, options=portable), portable)
 
 
-@pytest.mark.parametrize("travels", [False, True])
-def test_only_version_compatible_plans_may_bring_code(machine: Any, travels: bool) -> None:
+@pytest.mark.parametrize("version_compatible", [False, True])
+def test_only_version_compatible_plans_may_bring_code(machine: Any, version_compatible: bool) -> None:
     directory = machine(fake_trt(FakeEngine(PORTS)))
-    Plan("tensorrt", directory, settings(TensorRTOptions(version_compatible=travels)))
-    assert [runtime.allowed_when_loading for runtime in FakeRuntime.made] == [travels]
+    Plan("tensorrt", directory, manifest_options(TensorRTOptions(version_compatible=version_compatible)))
+    assert [runtime.allowed_when_loading for runtime in FakeRuntime.made] == [version_compatible]
 
 
 @pytest.mark.parametrize(
@@ -173,7 +175,7 @@ def test_rtx_plans_of_elsewhere(
         open_runtime(directory, rtx, rtx.options)
 
 
-def test_the_inspector_is_asked_at_a_known_shape(machine: Any) -> None:
+def test_the_inspector_reports_at_a_known_shape(machine: Any) -> None:
     plan = plan_with(machine, PORTS)
     assert plan.layers(SIGNATURE, batch=4) == "layers at {'photo': (4, 3, 8, 8), 'style': (4,)} as JSON"
 
@@ -181,13 +183,13 @@ def test_the_inspector_is_asked_at_a_known_shape(machine: Any) -> None:
 def test_no_memory_for_a_context(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = plan_with(machine, PORTS)
     monkeypatch.setattr(plan.engine, "create_execution_context", lambda: None)
-    with pytest.raises(LimnerError, match="no execution context to be had, most likely for want of GPU memory"):
+    with pytest.raises(LimnerError, match="could not create an execution context, most likely for lack of GPU memory"):
         plan.context()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_no_driver(monkeypatch: pytest.MonkeyPatch, manifest: Manifest, tmp_path: Path) -> None:
-    monkeypatch.setattr(runner, "load_tensorrt", lambda kind: fake_trt(None))
+    monkeypatch.setattr(runner, "load_package", lambda backend: fake_trt(None))
     with pytest.raises(UserError, match="backend tensorrt: no NVIDIA GPU or driver"):
         open_runtime(tmp_path, manifest, manifest.options)
 
@@ -200,7 +202,7 @@ PORTS: dict[str, tuple[str, type]] = {
 
 
 def plan_with(machine: Any, tensors: dict[str, tuple[str, type]]) -> Plan:
-    return Plan("tensorrt", machine(fake_trt(FakeEngine(tensors))), settings(TensorRTOptions()))
+    return Plan("tensorrt", machine(fake_trt(FakeEngine(tensors))), manifest_options(TensorRTOptions()))
 
 
 def test_ports_are_found_by_name_in_any_order(machine: Any) -> None:
@@ -221,21 +223,21 @@ def test_foreign_plans_are_refused(machine: Any, tensors: dict[str, tuple[str, t
         plan_with(machine, tensors).tensors(SIGNATURE)
 
 
-class FakeLane:
+class FakeSlot:
     """Counts who is inside, and gives back its input."""
 
-    made: list["FakeLane"] = []  # noqa: RUF012 - emptied by the test that uses it
+    made: list["FakeSlot"] = []  # noqa: RUF012 - emptied by the test that uses it
     gate: threading.Barrier | None = None
 
     def __init__(self, plan: object, signature: Signature, batch: int, fixed: bool) -> None:
         self.batch, self.fixed, self.busy = batch, fixed, threading.Lock()
-        FakeLane.made.append(self)
+        FakeSlot.made.append(self)
 
     def run(self, inputs: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
-        assert self.busy.acquire(blocking=False), "two callers in one lane"
+        assert self.busy.acquire(blocking=False), "two callers in one slot"
         try:
-            if FakeLane.gate is not None:
-                FakeLane.gate.wait(timeout=10)
+            if FakeSlot.gate is not None:
+                FakeSlot.gate.wait(timeout=10)
             return inputs["photo"]
         finally:
             self.busy.release()
@@ -243,26 +245,26 @@ class FakeLane:
 
 @pytest.fixture
 def runtime(monkeypatch: pytest.MonkeyPatch) -> TensorRTRuntime:
-    monkeypatch.setattr(runner, "_Lane", FakeLane)
-    monkeypatch.setattr(FakeLane, "made", [])
-    monkeypatch.setattr(FakeLane, "gate", None)
+    monkeypatch.setattr(runner, "_Slot", FakeSlot)
+    monkeypatch.setattr(FakeSlot, "made", [])
+    monkeypatch.setattr(FakeSlot, "gate", None)
     return TensorRTRuntime(SimpleNamespace(close=lambda: None), SIGNATURE, BatchProfile(1, 4, 8))  # type: ignore[arg-type]
 
 
-def test_a_lane_is_used_again_and_profile_sizes_have_their_own(runtime: TensorRTRuntime) -> None:
+def test_a_slot_is_used_again_and_profile_sizes_have_their_own(runtime: TensorRTRuntime) -> None:
     for size in (1, 1, 4, 8, 3, 5, 3):
         assert len(runtime.run({"photo": np.zeros((size, 3, 8, 8), np.float32)})) == size
-    assert [(lane.batch, lane.fixed) for lane in FakeLane.made] == [(1, True), (4, True), (8, True), (8, False)]
+    assert [(slot.batch, slot.fixed) for slot in FakeSlot.made] == [(1, True), (4, True), (8, True), (8, False)]
     runtime.close()
 
 
-def test_callers_at_once_share_a_few_lanes(runtime: TensorRTRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(FakeLane, "gate", threading.Barrier(LANES))  # opens only for callers that are inside together
-    with ThreadPoolExecutor(4 * LANES) as pool:
-        batches = [np.full((1, 3, 8, 8), i, np.float32) for i in range(8 * LANES)]
+def test_callers_at_once_share_a_few_slots(runtime: TensorRTRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeSlot, "gate", threading.Barrier(SLOTS))  # opens only for callers that are inside together
+    with ThreadPoolExecutor(4 * SLOTS) as pool:
+        batches = [np.full((1, 3, 8, 8), i, np.float32) for i in range(8 * SLOTS)]
         for batch, result in zip(batches, pool.map(lambda batch: runtime.run({"photo": batch}), batches), strict=True):
             np.testing.assert_array_equal(result, batch)
-    assert len(FakeLane.made) == LANES
+    assert len(FakeSlot.made) == SLOTS
 
 
 @pytest.mark.gpu
@@ -273,7 +275,7 @@ def test_a_plan_is_the_same_generator(
     bundle: Path, tiny_data: Path, tmp_path: Path, backend: Any, precision: Any
 ) -> None:
     pytest.importorskip(backend.replace("-", "_"))
-    if not TensorRTTarget(backend, TensorRTOptions()).runs_here:
+    if not TensorRTBuilder(backend, TensorRTOptions()).runs_here:
         pytest.skip(f"{backend} does not run on {torch.cuda.get_device_name()}")
     out = tmp_path / "engine"
     build(bundle, out, BuildOptions(backend, precision, (1, 4, 8), data=tiny_data), lambda line: None)

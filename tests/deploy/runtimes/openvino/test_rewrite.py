@@ -9,7 +9,7 @@ from onnx import ModelProto
 from openvino import opset13
 
 from limner.deploy.batch_profile import BatchProfile
-from limner.deploy.graph.quantise import quantise
+from limner.deploy.graph.int8 import quantise
 from limner.deploy.inputs import random_inputs
 from limner.deploy.parity import difference
 from limner.deploy.runtimes.openvino.rewrite import LEVELS, use_unsigned
@@ -38,7 +38,7 @@ def test_a_tanh_is_replaced_by_the_same_function(tmp_path: Path, element: Any) -
 
 @pytest.mark.parametrize("name", ["instance", "batch", "styled", "paper"])
 def test_unsigned_ranges_lose_less(case: Callable[[str], Case], name: str) -> None:
-    """Twins: twice as many numbers for what lies behind a Relu bring the picture nearer to that of fp32."""
+    """Twins: twice as many numbers for what lies behind a Relu bring the image nearer to that of fp32."""
     generator, signature, graph = case(name)
     calibration = {port: values.numpy() for port, values in random_inputs(signature, 8, seed=3).items()}
     given = random_inputs(signature, 4, seed=9)

@@ -1,4 +1,4 @@
-"""Twins: what is rewritten draws what OpenVINO's own convolutions draw."""
+"""Twins: rewritten convolutions compute what OpenVINO's own compute."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ import pytest
 from openvino import opset13
 
 from limner.deploy.runtimes.openvino import winograd
-from limner.deploy.runtimes.openvino.winograd import DOUBLING, ROWS, STRIDED, A, B, G, transform_large
+from limner.deploy.runtimes.openvino.winograd import ROWS, STRIDED, TRANSPOSED, A, B, G, transform_large
 from tests.deploy.conftest import run_openvino
 
 Array = npt.NDArray[np.float32]
@@ -19,28 +19,28 @@ CHANNELS, KERNELS = 6, 10
 
 @pytest.fixture
 def however_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(winograd, "LEAST_WORK", 0)
-    monkeypatch.setattr(winograd, "LEAST_REUSE", 0)
+    monkeypatch.setattr(winograd, "MIN_WORK", 0)
+    monkeypatch.setattr(winograd, "MIN_REUSE", 0)
 
 
-def drawn(*shape: int) -> Array:
+def random_array(*shape: int) -> Array:
     return np.random.default_rng(sum(shape)).standard_normal(shape).astype(np.float32)
 
 
 def make_model(
-    kind: str, picture: list[int], *, size: int = 4, stride: int = 2, pad: int = 1, dtype: Any = np.float32
+    kind: str, image: list[int], *, size: int = 4, stride: int = 2, pad: int = 1, dtype: Any = np.float32
 ) -> openvino.Model:
-    """One convolution of a picture (-1: any number)."""
-    x = opset13.parameter(picture, dtype, name="x")
+    """One convolution of an image (-1: any number)."""
+    x = opset13.parameter(image, dtype, name="x")
     pads: dict[str, list[int]] = {"pads_begin": [pad, pad], "pads_end": [pad, pad], "dilations": [1, 1]}
     channels = (KERNELS, CHANNELS) if kind == STRIDED else (CHANNELS, KERNELS)
-    kernel = opset13.constant(drawn(*channels, size, size).astype(dtype))
+    kernel = opset13.constant(random_array(*channels, size, size).astype(dtype))
     make: Callable[..., openvino.Node] = opset13.convolution if kind == STRIDED else opset13.convolution_backprop_data
     return openvino.Model([make(x, kernel, strides=[stride, stride], **pads)], [x])
 
 
 def kernel_sizes(model: openvino.Model) -> set[tuple[int, ...]]:
-    nodes = [node for node in model.get_ordered_ops() if node.get_type_name() in (STRIDED, DOUBLING)]
+    nodes = [node for node in model.get_ordered_ops() if node.get_type_name() in (STRIDED, TRANSPOSED)]
     return {tuple(node.input_value(1).get_node().shape)[2:] for node in nodes}
 
 
@@ -51,25 +51,25 @@ def test_four_rows_come_from_five_products() -> None:
     np.testing.assert_allclose(A @ ((G @ taps[:2]) * (B @ rows)), expected, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", [STRIDED, DOUBLING])
+@pytest.mark.parametrize("kind", [STRIDED, TRANSPOSED])
 @pytest.mark.parametrize(("batch", "height", "width"), [(1, 8, 8), (3, 16, 10), (2, 32, 2)])
-def test_a_rewritten_convolution_draws_the_same(
+def test_a_rewritten_convolution_computes_the_same(
     however_small: None, kind: str, batch: int, height: int, width: int
 ) -> None:
-    picture = drawn(batch, CHANNELS, height, width)
-    expected = run_openvino(make_model(kind, list(picture.shape)), [picture])
+    image = random_array(batch, CHANNELS, height, width)
+    expected = run_openvino(make_model(kind, list(image.shape)), [image])
     for size in (batch, -1):
-        model = make_model(kind, [size, *picture.shape[1:]])
+        model = make_model(kind, [size, *image.shape[1:]])
         assert transform_large(model) == 1
         assert kernel_sizes(model) == {(1, 4)}
-        found = run_openvino(model, [picture])
+        found = run_openvino(model, [image])
         assert found.shape == expected.shape
         np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("kind", [STRIDED, DOUBLING])
+@pytest.mark.parametrize("kind", [STRIDED, TRANSPOSED])
 @pytest.mark.parametrize(
-    ("picture", "options"),
+    ("image", "options"),
     [
         ([1, CHANNELS, 12, 16], {}),
         ([1, CHANNELS, -1, 16], {}),
@@ -80,8 +80,8 @@ def test_a_rewritten_convolution_draws_the_same(
         ([1, CHANNELS, 16, 16], {"dtype": np.float16}),
     ],
 )
-def test_other_convolutions_stay(however_small: None, kind: str, picture: list[int], options: dict[str, Any]) -> None:
-    model = make_model(kind, picture, **options)
+def test_other_convolutions_stay(however_small: None, kind: str, image: list[int], options: dict[str, Any]) -> None:
+    model = make_model(kind, image, **options)
     before = [node.get_friendly_name() for node in model.get_ordered_ops()]
     assert transform_large(model) == 0
     assert [node.get_friendly_name() for node in model.get_ordered_ops()] == before
@@ -90,21 +90,21 @@ def test_other_convolutions_stay(however_small: None, kind: str, picture: list[i
 def test_a_transposed_convolution_with_an_output_shape_of_its_own_stays(however_small: None) -> None:
     x = opset13.parameter([1, CHANNELS, 16, 16], np.float32, name="x")
     y = opset13.convolution_backprop_data(
-        x, opset13.constant(drawn(CHANNELS, KERNELS, 4, 4)), [2, 2], output_shape=opset13.constant([33, 33])
+        x, opset13.constant(random_array(CHANNELS, KERNELS, 4, 4)), [2, 2], output_shape=opset13.constant([33, 33])
     )
     assert transform_large(openvino.Model([y], [x])) == 0
 
 
-@pytest.mark.parametrize(("kind", "reuse"), [(STRIDED, 16), (DOUBLING, 64)])
+@pytest.mark.parametrize(("kind", "reuse"), [(STRIDED, 16), (TRANSPOSED, 64)])
 def test_what_is_large_is_counted_in_multiplications_and_in_how_often_a_weight_is_used(
     monkeypatch: pytest.MonkeyPatch, kind: str, reuse: int
 ) -> None:
     """8 x 8 -> 4 x 4: each weight is used 16 times; 8 x 8 -> 16 x 16: a quarter of the kernel at each place, so 64."""
-    for least_reuse, least_work, rewritten in (
+    for min_reuse, min_work, rewritten in (
         (reuse, reuse * CHANNELS * KERNELS * 16, 1),
         (reuse + 1, 0, 0),
         (0, reuse * CHANNELS * KERNELS * 16 + 1, 0),
     ):
-        monkeypatch.setattr(winograd, "LEAST_REUSE", least_reuse)
-        monkeypatch.setattr(winograd, "LEAST_WORK", least_work)
+        monkeypatch.setattr(winograd, "MIN_REUSE", min_reuse)
+        monkeypatch.setattr(winograd, "MIN_WORK", min_work)
         assert transform_large(make_model(kind, [1, CHANNELS, 8, 8])) == rewritten
