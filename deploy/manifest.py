@@ -1,4 +1,4 @@
-"""What an engine directory says about itself: manifest.json, and the check that its files are those that were built."""
+"""The manifest of an engine directory, manifest.json, and the check that its files are those that were built."""
 
 import dataclasses
 import json
@@ -61,7 +61,7 @@ class Latency:
         return self.eager_fp32_ms / self.engine_ms
 
     def compared(self) -> str:
-        """Say how many times faster or slower than torch the engine is."""
+        """Describe how many times faster or slower than torch the engine is."""
         factor, word = (self.speedup, "faster") if self.speedup >= 1.0 else (1.0 / self.speedup, "slower")
         return f"{factor:.1f}x {word} than torch" if factor >= 1.05 else "as fast as torch"
 

@@ -126,10 +126,10 @@ def layer_precision(report: str) -> str | None:
 
 def _type_text(layer: dict[str, Any]) -> str:
     tensors = [tensor for side in ("Inputs", "Outputs") for tensor in layer.get(side, [])]
-    words = [tensor.get(key) for tensor in tensors if isinstance(tensor, dict) for key in FORMATS]
+    texts = [tensor.get(key) for tensor in tensors if isinstance(tensor, dict) for key in FORMATS]
     kernel = layer.get("Weights")
-    words += [kernel.get("Type") if isinstance(kernel, dict) else None, layer.get("TacticName")]
-    return " ".join(str(word).upper() for word in words if word)
+    texts += [kernel.get("Type") if isinstance(kernel, dict) else None, layer.get("TacticName")]
+    return " ".join(str(text).upper() for text in texts if text)
 
 
 def manifest_options(options: TensorRTOptions) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Options of TensorRT, TensorRT-RTX and Torch-TensorRT; deploy.backends says which of them each has."""
+"""Options of TensorRT, TensorRT-RTX and Torch-TensorRT; the table in deploy.backends lists which of them each has."""
 
 from dataclasses import dataclass
 from pathlib import Path

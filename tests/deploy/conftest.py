@@ -40,7 +40,7 @@ def bundle_config(name: str) -> BundleConfig:
 
 
 def vivid(generator: nn.Module) -> nn.Module:
-    """With weights that draw something; freshly initialised networks give nearly flat pictures."""
+    """With weights that give images with contrast; freshly initialised networks give nearly flat ones."""
     init_weights(generator, seed=0, std=0.1)
     for module in generator.modules():  # running statistics as after training, so that folding them changes something
         if isinstance(module, nn.BatchNorm2d):
@@ -69,7 +69,7 @@ def without_pauses() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def case() -> Callable[[str], Case]:
-    """Generators by name, exported when first asked for."""
+    """Generators by name, exported on first use."""
 
     @cache
     def make(name: str) -> Case:

@@ -27,7 +27,7 @@ def test_an_imported_batch_norm_generator_becomes_an_engine(
     manifest = build(model, out, BuildOptions("openvino", "fp32", (1, 2, 4)), lambda line: None)
     assert isinstance(manifest.parity, dict)
     assert set(manifest.parity["batches"]) == {"1", "2", "3", "4"}
-    # Batch statistics at batch 1, as their tests take them: a photo's picture does not hang on those beside it.
+    # Batch statistics at batch 1, as their tests use them: a photo's image does not depend on the others in its batch.
     photos = np.random.default_rng(1).uniform(-1.0, 1.0, (4, 3, SIDE, SIDE)).astype(np.float32)
     with open_engine(out) as engine:
         together = engine.infer(photos)

@@ -98,7 +98,7 @@ def transposed(kernel: str, image: str, output: str, **more: Any) -> NodeProto:
 
 
 def graph_of(nodes: list[NodeProto], side: int = 8, kernel_in: str = "initializer") -> ModelProto:
-    """(N, 4, 8, 8) `photo` to (N, 4, side, side) `image`, the kernel "w" (4, 4, 4, 4) as asked."""
+    """(N, 4, 8, 8) `photo` to (N, 4, side, side) `image`, the kernel "w" (4, 4, 4, 4) an initialiser or a constant."""
     kernel = numpy_helper.from_array(np.random.default_rng(0).normal(size=(4, 4, 4, 4)).astype(np.float32), "w")
     if kernel_in == "constant":
         nodes = [helper.make_node("Constant", [], ["w"], value=kernel), *nodes]

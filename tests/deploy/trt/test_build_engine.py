@@ -25,8 +25,8 @@ def run(bundle: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: p
         monkeypatch.setattr("sys.argv", ["build_engine.py", *shlex.split(line)])
         with pytest.raises(SystemExit) as end:
             run_command(main)
-        said = capsys.readouterr()
-        return end.value.code, said.out, said.err
+        printed = capsys.readouterr()
+        return end.value.code, printed.out, printed.err
 
     return command
 

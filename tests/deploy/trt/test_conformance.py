@@ -132,7 +132,7 @@ def test_tensorrt_has_all_that_is_used(wheel: Callable[[str, str], Path], versio
     report = json.loads(done.stdout)
     assert report["version"] == version
     assert report["missing"] == []
-    assert "nullptr" in report["refusal"]  # what a machine without a driver says, which check_driver forestalls
+    assert "nullptr" in report["refusal"]  # the message on a machine without a driver, which check_driver prevents
 
 
 def test_tensorrt_rtx_has_all_that_is_used() -> None:
