@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from limner.core.bundle import bundle_hash, bundle_signature, load_bundle_config, load_generator
+from limner.core.bundle import bundle_hash, load_bundle_config, load_generator
 from limner.core.util.errors import LimnerError, UserError
 from limner.core.util.files import atomic_directory, sha256
 from limner.deploy.backends import (
@@ -45,11 +45,11 @@ def build(model: Path, out: Path, options: BuildOptions, report: Callable[[str],
     builder.check_precision(precision)
     if out.exists():
         raise UserError(f"{out} exists: give another --out, or remove it to build again")
-    signature = bundle_signature(config)
+    signature = config.signature
     inputs = parity_inputs(signature, batch.maximum, options.data)
     calibration = calibration_inputs(signature, options.data) if precision == "int8" else []
     source = Source(bundle_hash(model), config.task, config.image_size, config.fit, tuple(config.styles))
-    with atomic_directory(out) as directory:
+    with atomic_directory(out, replace=False) as directory:
         job = BuildJob(
             directory=directory,
             generator=load_generator(model),

@@ -138,14 +138,14 @@ def open_runtime(directory: Path, manifest: Manifest, options: dict[str, Any]) -
 
 def open_bundle(directory: Path | str, *, device: "torch.device | str" = "cpu", compiled: bool = False) -> Engine:
     """Open a model bundle behind the same interface: torch in fp32, eager or compiled; what engines are compared to."""
-    from limner.core.bundle import bundle_hash, bundle_signature, load_bundle_config, load_generator
+    from limner.core.bundle import bundle_hash, load_bundle_config, load_generator
     from limner.deploy.runtimes.pytorch import TorchRuntime
 
     config = load_bundle_config(directory)
     generator = load_generator(directory).to(device)
     source = Source(bundle_hash(directory), config.task, config.image_size, config.fit, config.styles)
     runtime = TorchRuntime(generator, compiled=compiled)
-    return Engine(str(directory), bundle_signature(config), ANY_BATCH, runtime, source)
+    return Engine(str(directory), config.signature, ANY_BATCH, runtime, source)
 
 
 def open_model(directory: Path | str, *, device: "torch.device | str" = "cpu") -> Engine:

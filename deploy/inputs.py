@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from limner.core.images import to_uint8
+from limner.core.images import LUMA, to_uint8
 from limner.core.signature import Signature
 from limner.core.util.errors import UserError
 from limner.data_pipeline.index import Record, load_dataset
@@ -68,12 +69,15 @@ def calibration_inputs(signature: Signature, data: Path | None) -> list[Inputs]:
 
 
 def _read(signature: Signature, root: Path, records: Sequence[Record], count: int) -> Inputs:
-    """`count` photos and styles, repeated from the first where there are fewer."""
+    """`count` photos (grey for a generator of one channel) and styles, repeated from the first if there are fewer."""
     if not records:
         raise UserError(f"{root}: a dataset without images: prepare it again")
     chosen = list(itertools.islice(itertools.cycle(records), count))
     batch = next(read_pairs(root, chosen, signature.inputs[0].shape[-1], count))
-    inputs: Inputs = {"photo": batch.photo.numpy()}
+    photos = batch.photo.numpy()
+    if signature.inputs[0].shape[0] == 1:
+        photos = np.einsum("nchw,c->nhw", photos, LUMA)[:, None].astype(np.float32)
+    inputs: Inputs = {"photo": photos}
     if signature.styles:
         inputs["style"] = batch.style.numpy()
     return inputs

@@ -12,8 +12,8 @@ from onnx import ModelProto
 from torch import nn
 
 import limner.deploy.latency
-from limner.core.bundle import BundleConfig, bundle_signature, save_bundle
-from limner.core.networks.config import DCGANGeneratorConfig, UNetConfig
+from limner.core.bundle import BundleConfig, save_bundle
+from limner.core.networks.config import DCGANGeneratorConfig, ResNetConfig, UNetConfig
 from limner.core.networks.init import init_weights
 from limner.core.signature import Signature
 from limner.deploy.build import build
@@ -23,10 +23,12 @@ from limner.deploy.options import BuildOptions
 SIZE = 64
 
 
-CONFIGS: dict[str, UNetConfig | DCGANGeneratorConfig] = {
+CONFIGS: dict[str, UNetConfig | ResNetConfig | DCGANGeneratorConfig] = {
     "instance": UNetConfig(width=8, depth=5),
     "batch": UNetConfig(width=8, depth=5, norm="batch"),
     "styled": UNetConfig(width=8, depth=5, styles=3, upsample="resize"),
+    "grey": UNetConfig(in_channels=1, out_channels=1, width=8, depth=5),
+    "resnet": ResNetConfig(width=8, kind="resnet6"),
     "paper": DCGANGeneratorConfig("paper", latent=16, width=8),
     "modern": DCGANGeneratorConfig("modern", latent=16, width=8, styles=3),
 }
@@ -36,7 +38,9 @@ CONFIGS: dict[str, UNetConfig | DCGANGeneratorConfig] = {
 def bundle_config(name: str) -> BundleConfig:
     generator = CONFIGS[name]
     styles = tuple(f"style {i}" for i in range(generator.styles or 0))
-    return BundleConfig("pix2pix" if isinstance(generator, UNetConfig) else "dcgan", SIZE, "pad", styles, generator)
+    return BundleConfig(
+        "dcgan" if isinstance(generator, DCGANGeneratorConfig) else "pix2pix", SIZE, "pad", styles, generator
+    )
 
 
 def vivid(generator: nn.Module) -> nn.Module:
@@ -74,7 +78,7 @@ def case() -> Callable[[str], Case]:
     @cache
     def make(name: str) -> Case:
         config = bundle_config(name)
-        generator, signature = vivid(config.build()), bundle_signature(config)
+        generator, signature = vivid(config.build()), config.signature
         return generator, signature, export_onnx(generator, signature)
 
     return make

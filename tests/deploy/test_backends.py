@@ -4,7 +4,7 @@ import dataclasses
 import importlib
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import pytest
+from onnx import ModelProto
 
 from limner.core.config import flatten
 from limner.core.util.errors import UserError
@@ -33,6 +34,13 @@ from limner.deploy.options import BuildOptions
 from limner.deploy.runtimes.onnxruntime import OnnxRuntime
 
 SPECIFIC = {name for spec in BACKENDS.values() for name in spec.options}
+
+
+@pytest.fixture
+def quickly(case: Callable[[str], tuple[Any, Any, ModelProto]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Build the bundle's engines without the seconds that export and timing take."""
+    monkeypatch.setattr("limner.deploy.graph.assemble.export_onnx", lambda generator, signature: case("instance")[2])
+    monkeypatch.setattr("limner.deploy.build.measure_latency", lambda engine, eager, inputs: None)
 
 
 def test_every_name_has_a_row() -> None:
@@ -135,7 +143,9 @@ def open_toy(directory: Path, manifest: Manifest, options: Mapping[str, Any]) ->
     return OnnxRuntime(directory / "toy.bin", options["threads"])
 
 
-def test_a_backend_is_a_module_and_a_row(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_backend_is_a_module_and_a_row(
+    quickly: None, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     module = ModuleType("toy_backend")
     module.make_builder = lambda backend, options: ToyBuilder(options.cpu.threads)  # type: ignore[attr-defined]
     module.open_runtime = open_toy  # type: ignore[attr-defined]
@@ -166,7 +176,7 @@ HEAVY = "('torch', 'onnx', 'cv2', 'ray', 'skimage', 'openvino', 'onnxruntime', '
 LOADED = f"print(sorted(name for name in {HEAVY} if name in sys.modules))"
 
 
-def test_an_engine_opens_and_runs_without_torch(bundle: Path, tmp_path: Path) -> None:
+def test_an_engine_opens_and_runs_without_torch(quickly: None, bundle: Path, tmp_path: Path) -> None:
     """Float and uint8 batches, through float and uint8 graphs."""
     code = f"""
 import sys

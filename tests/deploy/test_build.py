@@ -16,7 +16,7 @@ from onnx import ModelProto
 import limner.deploy.graph.assemble
 import limner.deploy.latency
 import limner.deploy.parity
-from limner.core.bundle import bundle_hash
+from limner.core.bundle import bundle_hash, save_bundle
 from limner.core.util.errors import LimnerError, UserError
 from limner.deploy.batch_profile import BatchProfile
 from limner.deploy.build import build, resolve
@@ -26,6 +26,7 @@ from limner.deploy.options import BuildOptions
 from limner.deploy.parity import Tolerance
 from limner.deploy.runtimes.openvino.builder import OpenVinoBuilder
 from limner.deploy.trt.options import TensorRTOptions
+from tests.deploy.conftest import bundle_config
 
 SMALL = (1, 2, 3)
 
@@ -77,6 +78,24 @@ def test_cpu_engines_say_what_they_store_and_what_they_execute(
         images = engine.infer(np.full((2, 64, 64, 3), 128, np.uint8))
     assert images.shape == (2, 64, 64, 3)
     assert images.dtype == np.uint8
+
+
+@pytest.mark.parametrize(("name", "precision"), [("grey", "int8"), ("resnet", "fp32")])
+def test_generators_of_other_kinds(
+    case: Callable[[str], tuple[Any, Any, ModelProto]],
+    monkeypatch: pytest.MonkeyPatch,
+    tiny_data: Path,
+    tmp_path: Path,
+    name: str,
+    precision: Any,
+) -> None:
+    generator, _, graph = case(name)
+    save_bundle(tmp_path / "model", generator, bundle_config(name))
+    monkeypatch.setattr(limner.deploy.graph.assemble, "export_onnx", lambda generator, signature: graph)
+    options = BuildOptions("openvino", precision, SMALL, data=tiny_data, pixels=True)
+    manifest = build(tmp_path / "model", tmp_path / "engine", options, silent)
+    assert manifest.parity is not None
+    assert manifest.precision.executed == precision
 
 
 def test_an_existing_engine_is_kept(bundle: Path, tmp_path: Path) -> None:

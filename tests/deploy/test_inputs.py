@@ -21,6 +21,15 @@ def test_parity_takes_validation_images_over_again_where_there_are_few(tiny_data
     assert not np.array_equal(photos[0], photos[1])
 
 
+def test_a_generator_of_one_channel_gets_grey_photos(tiny_data: Path) -> None:
+    grey = Signature((Port("photo", (1, 64, 64), "float32"),), Port("image", (1, 64, 64), "float32"))
+    photos, colour = (parity_inputs(signature, 2, tiny_data)["photo"] for signature in (grey, PHOTO))
+    assert photos.shape == (2, 1, 64, 64)
+    assert photos.dtype == np.float32
+    expected = 0.299 * colour[:, 0] + 0.587 * colour[:, 1] + 0.114 * colour[:, 2]
+    np.testing.assert_allclose(photos[:, 0], expected, atol=1e-6)
+
+
 def test_styles_come_with_the_images(tiny_data: Path) -> None:
     assert parity_inputs(STYLED, 2, tiny_data)["style"].shape == (2,)
 

@@ -161,8 +161,9 @@ def test_it_resumes_exactly_with_its_objectives_state(
 def test_its_bundle_loads_and_becomes_an_engine(
     make_toy_spec: Callable[[str], RunSpec], train: Callable[..., bool], tmp_path: Path
 ) -> None:
-    from limner.deploy.build import BuildOptions, build
+    from limner.deploy.build import build
     from limner.deploy.engine import open_model
+    from limner.deploy.options import BuildOptions
 
     spec = make_toy_spec("run")
     assert train(spec)

@@ -10,10 +10,11 @@ from torch import nn
 
 from limner.core.signature import Signature
 from limner.deploy.inputs import random_inputs
+from tests.deploy.conftest import CONFIGS
 
 Array = npt.NDArray[Any]
 
-every_case = pytest.mark.parametrize("name", ["instance", "batch", "styled", "paper", "modern"])
+every_case = pytest.mark.parametrize("name", CONFIGS)
 
 
 def run(model: ModelProto, inputs: dict[str, Array]) -> Array:

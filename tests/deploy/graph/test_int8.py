@@ -16,11 +16,12 @@ from limner.deploy.graph.int8 import CONVOLUTIONS, quantise
 from limner.deploy.inputs import random_inputs
 from limner.deploy.parity import TOLERANCES, difference
 from limner.deploy.runtimes.openvino.runner import OpenVinoRuntime
+from tests.deploy.conftest import CONFIGS
 
 GetCase = Callable[[str], tuple[nn.Module, Signature, ModelProto]]
 
 
-@pytest.fixture(scope="module", params=["instance", "batch", "styled", "paper", "modern"])
+@pytest.fixture(scope="module", params=list(CONFIGS))
 def quantised(case: GetCase, request: pytest.FixtureRequest) -> tuple[nn.Module, Signature, ModelProto]:
     generator, signature, graph = case(request.param)
     inputs = {name: value.numpy() for name, value in random_inputs(signature, 8, seed=3).items()}

@@ -14,6 +14,7 @@ from limner.deploy.graph.export import check_onnx, export_onnx
 from limner.deploy.graph.int8 import clip_concat_relus
 from limner.deploy.graph.split import split_transposed
 from limner.deploy.inputs import random_inputs
+from tests.deploy.conftest import CONFIGS
 
 GetCase = Callable[[str], tuple[nn.Module, Signature, ModelProto]]
 
@@ -32,7 +33,7 @@ def assert_same_function(ours: ModelProto, reference: ModelProto, signature: Sig
     np.testing.assert_allclose(image, expected, rtol=0, atol=atol)
 
 
-@pytest.mark.parametrize("name", ["instance", "batch", "styled", "paper", "modern"])
+@pytest.mark.parametrize("name", CONFIGS)
 def test_it_stays_the_same_function(case: GetCase, name: str) -> None:
     _, signature, graph = case(name)
     before = graph.SerializeToString()

@@ -22,6 +22,7 @@ from limner.deploy.manifest import read_manifest
 from limner.deploy.options import BuildOptions
 from limner.deploy.trt.builder import TensorRTBuilder, attach_timing_cache, build_plan, layer_precision
 from limner.deploy.trt.options import TensorRTOptions
+from tests.deploy.conftest import CONFIGS
 
 GetCase = Callable[[str], tuple[nn.Module, Signature, ModelProto]]
 
@@ -35,7 +36,7 @@ def rtx() -> ModuleType:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
-@pytest.mark.parametrize("name", ["instance", "batch", "styled", "paper", "modern"])
+@pytest.mark.parametrize("name", CONFIGS)
 def test_rtx_builds_every_generator(case: GetCase, rtx: ModuleType, tmp_path: Path, name: str, precision: str) -> None:
     _, signature, graph = case(name)
     if precision == "fp16":

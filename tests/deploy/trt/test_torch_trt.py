@@ -23,11 +23,12 @@ from limner.deploy.trt import runner, torch_trt
 from limner.deploy.trt.builder import manifest_options
 from limner.deploy.trt.options import TensorRTOptions
 from limner.deploy.trt.torch_trt import FloatPorts, compile_options, export_program, half_module, open_runtime
+from tests.deploy.conftest import CONFIGS
 
 GetCase = Callable[[str], tuple[nn.Module, Signature, ModelProto]]
 
 
-@pytest.mark.parametrize("name", ["instance", "batch", "styled", "paper", "modern"])
+@pytest.mark.parametrize("name", CONFIGS)
 def test_half_module_is_the_twin_of_the_half_graph(case: GetCase, name: str) -> None:
     generator, signature, graph = case(name)
     half = half_module(generator)
