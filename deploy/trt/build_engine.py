@@ -1,5 +1,6 @@
 """`limner build`: build an engine from a model bundle and check its parity with the bundle."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,8 @@ from typing import Any
 from limner.core.runs import ENGINES, MODEL, find_model
 from limner.core.util.cli import parse
 from limner.core.util.errors import run_command
-from limner.deploy.build import build
+from limner.deploy.backends import refuse_unsupported
+from limner.deploy.build import build, resolve
 from limner.deploy.manifest import Manifest
 from limner.deploy.options import BuildOptions
 
@@ -26,12 +28,19 @@ class Command(BuildOptions):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Build, and print where the engine is and how it compares; arguments: None: those of this process."""
     command = parse(Command, arguments)
+    backend, _ = resolve(command, lambda line: None)
+    refuse_unsupported(backend, _given(sys.argv[1:] if arguments is None else arguments))
     model = find_model(command.model)
     name = model.parent.name if model.name == MODEL else model.name
     out = Path(command.out) if command.out else ENGINES / name
     print(summary(build(model, out, command)))
     print(f"engine: {out}")
     print(f"next: limner bench infer --model {model} --engine {out}")
+
+
+def _given(arguments: Sequence[str]) -> list[str]:
+    """Names of the options on a command line, which unlike BuildOptions.given() include those set to their default."""
+    return [word[2:].partition("=")[0].replace("_", "-") for word in arguments if word.startswith("--")]
 
 
 def summary(manifest: Manifest) -> str:

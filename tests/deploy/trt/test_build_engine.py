@@ -60,6 +60,8 @@ def test_without_arguments_the_newest_model_becomes_an_engine(run: Run) -> None:
         ("--data runs --backend onnxruntime --precision int8", "runs is not a prepared dataset"),
         ("--tensorrt.level 9", "tensorrt.level 9: must be 0 to 5"),
         ("--backend openvino --tensorrt.level 5", "tensorrt.level: openvino has no such option"),
+        ("--backend openvino --tensorrt.level=3", "tensorrt.level: openvino has no such option"),
+        ("--backend onnxruntime --tensorrt.workspace_gb 2", "tensorrt.workspace-gb: onnxruntime has no such option"),
         ("--backend tensorrt --threads 2", "threads: tensorrt has no such option"),
         ("--backend tensorrt --hint latency", "hint: tensorrt has no such option"),
         ("--backend torch-tensorrt --pixels", "pixels: torch-tensorrt has no such option"),
