@@ -60,11 +60,6 @@ class Latency:
         """Eager over engine: over 1 is faster."""
         return self.eager_fp32_ms / self.engine_ms
 
-    def compared(self) -> str:
-        """Describe how many times faster or slower than torch the engine is."""
-        factor, word = (self.speedup, "faster") if self.speedup >= 1.0 else (1.0 / self.speedup, "slower")
-        return f"{factor:.1f}x {word} than torch" if factor >= 1.05 else "as fast as torch"
-
 
 @dataclass(frozen=True)
 class Manifest:

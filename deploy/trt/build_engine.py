@@ -9,6 +9,7 @@ from typing import Any
 from limner.core.runs import ENGINES, MODEL, find_model
 from limner.core.util.cli import parse
 from limner.core.util.errors import run_command
+from limner.core.util.timing import describe_speed
 from limner.deploy.backends import refuse_unsupported
 from limner.deploy.build import build, resolve
 from limner.deploy.manifest import Manifest
@@ -55,8 +56,9 @@ def summary(manifest: Manifest) -> str:
         lines.append(f"parity of the ONNX graph: {_worst(manifest.onnx_parity)}")
     if manifest.latency is not None:
         latency = manifest.latency
+        speed = describe_speed(latency.speedup, "torch")
         lines.append(
-            f"latency: {latency.engine_ms:.1f} ms per batch of {latency.batch}, {latency.compared()} "
+            f"latency: {latency.engine_ms:.1f} ms per batch of {latency.batch}, {speed} "
             f"(eager fp32, {latency.eager_fp32_ms:.1f} ms); medians of {latency.rounds} interleaved runs"
         )
     return "\n".join(lines)

@@ -1,17 +1,15 @@
 """Builds engines for OpenVINO on the CPU, which reads the ONNX graph itself."""
 
 import dataclasses
-import statistics
-import time
 from collections import Counter
-from collections.abc import Mapping
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import openvino
 
 from limner.core.util.errors import UserError
+from limner.core.util.timing import Candidate, TimingBudget, describe_speed, time_interleaved
 from limner.deploy.backends import BackendName
 from limner.deploy.builder import BuildJob
 from limner.deploy.manifest import GRAPH, Precision
@@ -22,9 +20,9 @@ from limner.deploy.runtimes.options import CpuOptions
 NAMES = {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "i8": "int8", "u8": "int8"}
 """OpenVINO's names of precisions, and ours."""
 CONVOLUTIONS = ("Convolution", "Deconvolution", "FullyConnected", "MatMul")
-MAX_WINOGRAD_RATIO = 0.97
-"""Share of the time that Winograd's convolutions may take at most: they need memory, and less would be noise."""
-MIN_TRIALS, MAX_TRIALS, MAX_TRIAL_SECONDS = 3, 11, 10.0
+MIN_WINOGRAD_SPEEDUP = 1.0 / 0.97
+"""Speedup from which Winograd's convolutions are used: they need memory, and less would be noise."""
+TRIAL_BUDGET = TimingBudget(min_repeats=3, max_repeats=11, seconds=10.0, warm_up=1)
 
 
 class OpenVinoBuilder:
@@ -62,7 +60,7 @@ class OpenVinoBuilder:
         self.winograd = job.precision == "fp32" and self._winograd_is_faster(job)
 
     def _winograd_is_faster(self, job: BuildJob) -> bool:
-        """By the median ratio of interleaved runs at the smallest batch, at which latency is measured.
+        """By the median speedup of interleaved runs at the smallest batch, at which latency is measured.
 
         Winograd's convolutions save arithmetic at the cost of memory traffic: the processor decides which weighs more.
         """
@@ -74,18 +72,16 @@ class OpenVinoBuilder:
             return False
         ports = job.signature.inputs
         inputs = {port.name: np.zeros((job.batch.minimum, *port.shape), port.dtype) for port in ports}
-        for runtime in (plain, transformed):
-            runtime.run(inputs)  # compiles
-        ratios: list[float] = []
-        start = time.perf_counter()
-        while len(ratios) < MIN_TRIALS or (
-            len(ratios) < MAX_TRIALS and time.perf_counter() - start < MAX_TRIAL_SECONDS
-        ):
-            ratios.append(_seconds(transformed, inputs) / _seconds(plain, inputs))
-        ratio = statistics.median(ratios)
-        verdict = "used" if ratio <= MAX_WINOGRAD_RATIO else "not used"
-        job.report(f"Winograd's convolutions take {ratio:.2f} of the time at batch {job.batch.minimum}: {verdict}")
-        return ratio <= MAX_WINOGRAD_RATIO
+        runs = {"plain": partial(plain.run, inputs), "transformed": partial(transformed.run, inputs)}
+        candidates = {name: Candidate(run, prepare=run) for name, run in runs.items()}
+        timings = time_interleaved(candidates, TRIAL_BUDGET, settle_s=0.0)  # OpenVINO's idle threads do not spin
+        speedup = timings["transformed"].speedup_over(timings["plain"]).median
+        used = speedup >= MIN_WINOGRAD_SPEEDUP
+        job.report(
+            f"Winograd's convolutions are {describe_speed(speedup)} at batch {job.batch.minimum}: "
+            f"{'used' if used else 'not used'}"
+        )
+        return used
 
     def executed_precision(self, job: BuildJob) -> str:
         """The precision that most convolutions run in, from the report of the graph compiled for the smallest batch."""
@@ -97,14 +93,6 @@ class OpenVinoBuilder:
             if info["layerType"].value in CONVOLUTIONS
         )
         return str(layers.most_common(1)[0][0])
-
-
-def _seconds(runtime: OpenVinoRuntime, inputs: Mapping[str, npt.NDArray[Any]]) -> float:
-    """Time of one run right after another, in seconds."""
-    runtime.run(inputs)
-    start = time.perf_counter()
-    runtime.run(inputs)
-    return time.perf_counter() - start
 
 
 def make_builder(backend: BackendName, options: BuildOptions) -> OpenVinoBuilder:

@@ -1,17 +1,19 @@
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import openvino
 import pytest
 
 from limner.core.util.errors import UserError
+from limner.core.util.timing import Candidate, Timing, TimingBudget
 from limner.deploy.build import build
 from limner.deploy.engine import open_engine
 from limner.deploy.options import BuildOptions
 from limner.deploy.runtimes.openvino import builder, winograd
 from limner.deploy.runtimes.openvino.builder import OpenVinoBuilder
-from limner.deploy.runtimes.openvino.runner import OpenVinoRuntime
 from limner.deploy.runtimes.options import CpuOptions
 
 
@@ -19,30 +21,45 @@ from limner.deploy.runtimes.options import CpuOptions
 def test_winograd_is_used_where_it_is_faster(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, faster: bool
 ) -> None:
-    """By a fake clock; the engine is compared with the bundle like any other."""
-    run_twice = builder._seconds
+    """By times of the test's; the engine is compared with the bundle like any other."""
     monkeypatch.setattr(winograd, "MIN_WORK", 0)
     monkeypatch.setattr(winograd, "MIN_REUSE", 64)
 
-    def seconds(runtime: OpenVinoRuntime, inputs: Any) -> float:
-        assert run_twice(runtime, inputs) > 0.0
-        return 1.0 if runtime.transformed else 2.0 if faster else 0.5
+    def time_interleaved(candidates: dict[str, Candidate], budget: TimingBudget, settle_s: float) -> dict[str, Timing]:
+        plain, transformed = (candidate.run() for candidate in candidates.values())
+        np.testing.assert_allclose(transformed, plain, atol=1e-4)  # type: ignore[call-overload]
+        return {
+            "plain": Timing((2.0, 4.0, 2.0), 1),
+            "transformed": Timing((1.0, 2.0, 9.0) if faster else (4.0,) * 3, 1),
+        }
 
-    monkeypatch.setattr(builder, "_seconds", seconds)
+    monkeypatch.setattr(builder, "time_interleaved", time_interleaved)
     lines: list[str] = []
     options = BuildOptions(backend="openvino", batch=(1, 2, 4))
     manifest = build(bundle, tmp_path / "engine", options, lines.append)
     assert manifest.options["winograd"] is faster
-    verdict = "0.50 of the time at batch 1: used" if faster else "2.00 of the time at batch 1: not used"
-    assert f"Winograd's convolutions take {verdict}" in lines
+    verdict = "2.00x faster at batch 1: used" if faster else "2.00x slower at batch 1: not used"
+    assert f"Winograd's convolutions are {verdict}" in lines
     with open_engine(tmp_path / "engine") as engine:
         assert (engine.runtime.transformed > 0) is faster  # type: ignore[attr-defined]
+
+
+def test_the_trial_times_both_kinds(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(winograd, "MIN_WORK", 0)
+    monkeypatch.setattr(winograd, "MIN_REUSE", 64)
+    lines: list[str] = []
+    build(bundle, tmp_path / "engine", BuildOptions(backend="openvino", batch=(1, 1, 1)), lines.append)
+    assert [
+        line
+        for line in lines
+        if re.fullmatch(r"Winograd's convolutions are .*(faster|slower|as fast) at batch 1: .*used", line)
+    ]
 
 
 def test_nothing_is_timed_where_no_convolution_is_large(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(builder, "_seconds", lambda runtime, inputs: pytest.fail("timed"))
+    monkeypatch.setattr(builder, "time_interleaved", lambda *candidates, **budget: pytest.fail("timed"))
     manifest = build(bundle, tmp_path / "engine", BuildOptions(backend="openvino", batch=(1, 1, 1)), print)
     assert manifest.options["winograd"] is False
 
