@@ -28,10 +28,8 @@ def test_winograd_is_used_where_it_is_faster(
     def time_interleaved(candidates: dict[str, Candidate], budget: TimingBudget, settle_s: float) -> dict[str, Timing]:
         plain, transformed = (candidate.run() for candidate in candidates.values())
         np.testing.assert_allclose(transformed, plain, atol=1e-4)  # type: ignore[call-overload]
-        return {
-            "plain": Timing((2.0, 4.0, 2.0), 1),
-            "transformed": Timing((1.0, 2.0, 9.0) if faster else (4.0,) * 3, 1),
-        }
+        times_ms = (1.0, 2.0, 9.0) if faster else (4.0, 8.0, 4.0)
+        return {"plain": Timing((2.0, 4.0, 2.0), 1), "transformed": Timing(times_ms, 1)}
 
     monkeypatch.setattr(builder, "time_interleaved", time_interleaved)
     lines: list[str] = []
@@ -49,11 +47,8 @@ def test_the_trial_times_both_kinds(bundle: Path, tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(winograd, "MIN_REUSE", 64)
     lines: list[str] = []
     build(bundle, tmp_path / "engine", BuildOptions(backend="openvino", batch=(1, 1, 1)), lines.append)
-    assert [
-        line
-        for line in lines
-        if re.fullmatch(r"Winograd's convolutions are .*(faster|slower|as fast) at batch 1: .*used", line)
-    ]
+    pattern = r"Winograd's convolutions are .*(faster|slower|as fast) at batch 1: (not )?used"
+    assert any(re.fullmatch(pattern, line) for line in lines)
 
 
 def test_nothing_is_timed_where_no_convolution_is_large(
