@@ -1,0 +1,54 @@
+"""`limner evaluate`: metrics of a generator on a dataset, next to baselines."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from limner.core.config import require
+from limner.core.metrics.inception import find_inception
+from limner.core.runs import find_model
+from limner.core.util.cli import parse
+from limner.data_pipeline.index import load_dataset
+from limner.deploy.evaluation.pairs import PairEvaluator
+from limner.deploy.evaluation.portraits import evaluate_portraits
+from limner.deploy.evaluation.report import HTML, Report, check_output, show_report, write_report
+from limner.deploy.load import load
+from limner.deploy.sampling import Sampler
+from limner.deploy.translation import Translator
+
+
+@dataclass(frozen=True)
+class Options:
+    """Compare the output of a generator with real images, next to baselines."""
+
+    data: Path
+    """A prepared dataset."""
+    model: str | None = None
+    """A model bundle, a run or an engine, by directory or name; left out: the model of the newest run."""
+    split: str | None = None
+    """train, val or test; left out: for sketches test, else val, else train; for portraits from noise train."""
+    out: Path = Path("eval")
+    """The folder for metrics.json, report.md, report.html and sheet.png, which are replaced."""
+    inception: str | None = None
+    """For portraits from noise, FID and related metrics: the file of Inception's weights, or "download"; left out: the
+    file in the user's cache, if there is one."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Evaluate, print the tables and write the report; arguments: None: those of this process."""
+    options = parse(Options, arguments)
+    check_output(options.out)
+    with load(find_model(options.model)) as model:
+        report = evaluate(model, options)
+    write_report(options.out, report)
+    show_report(report)
+    print(f"report: {options.out / HTML}")
+
+
+def evaluate(model: Translator | Sampler, options: Options) -> Report:
+    """Evaluate on pairs what takes photos, against the images of a split what takes noise."""
+    dataset = load_dataset(options.data)
+    if isinstance(model, Sampler):
+        return evaluate_portraits(model, dataset, options.split or "train", find_inception(options.inception))
+    require(options.inception is None, "inception: sketches are compared pair by pair, without it; leave it out")
+    return PairEvaluator(model, dataset, options.split).run()
