@@ -30,6 +30,7 @@ class Model:
         """Side in pixels of the generator's square images."""
         self.styles = engine.source.styles
         """Names of the styles, by number; empty if the generator has none."""
+        self.closed = False
 
     def style_number(self, style: str | int) -> int:
         """Resolve the name or number of a style; UserError for any other value."""
@@ -56,6 +57,8 @@ class Model:
         inputs: (S, S, C) uint8 photos or (Z,) float32 latents. styles: a number for each, of a generator with styles.
         batch_size: is brought into the engine's batch profile; a batch that is too small is padded with copies.
         """
+        if self.closed:
+            raise UserError(f"{self.name}: is closed, load it again")
         if batch_size < 1:
             raise UserError(f"batch-size {batch_size}: must be at least 1")
         profile = self.engine.batch
@@ -70,8 +73,10 @@ class Model:
             yield from _to_rgb(output[: len(batch)])
 
     def close(self) -> None:
-        """Release memory and handles."""
-        self.engine.close()
+        """Release memory and handles; a second time does nothing."""
+        if not self.closed:
+            self.closed = True
+            self.engine.close()
 
     def __enter__(self: Self) -> Self:
         return self

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pytest
 
 from limner.core.signature import Port, Signature
+from limner.core.util.errors import UserError
 from limner.deploy.batch_profile import BatchProfile
 from limner.deploy.engine import Engine
 from limner.deploy.manifest import Source
@@ -73,8 +74,11 @@ def test_a_batch_is_held_at_a_time() -> None:
     assert seen == [4]
 
 
-def test_leaving_closes_the_engine() -> None:
+def test_leaving_closes_the_engine_once() -> None:
     model, seen = make_model(BatchProfile(1, 1, 1))
     with model:
         assert seen == []
+    model.close()
     assert seen == [0]
+    with pytest.raises(UserError, match="recorder: is closed, load it again"):
+        next(model.infer(iter([np.zeros((1, 1, 3), np.uint8)]), 1, [0]))
