@@ -26,7 +26,7 @@ __version__ = "0.1.0"
 __all__ = ["Sampler", "Translator", "UserError", "__version__", "load", "open_engine"]
 
 _ROOT = Path(__file__).resolve().parents[1]
-if (_ROOT / "pyproject.toml").is_file():  # a checkout: core/, deploy/, ... lie beside this folder
+if (_ROOT / "pyproject.toml").is_file():  # a checkout, where core/, deploy/, ... are next to this folder
     __path__.append(str(_ROOT))
 
 _MODULES = {

@@ -33,13 +33,13 @@ def ssim_by_formula(x: Uint8Image, y: Uint8Image) -> float:
 
 
 def test_scores_are_those_of_the_formulas(pair: tuple[Uint8Image, Uint8Image]) -> None:
-    ours, real = pair
-    scores = score_pair(ours, real)
-    apart = (ours.astype(float) - real) / 255
+    generated, real = pair
+    scores = score_pair(generated, real)
+    apart = (generated.astype(float) - real) / 255
     assert scores["l1"] == pytest.approx(np.abs(apart).mean(), rel=1e-12)
     assert scores["psnr_db"] == pytest.approx(-10 * math.log10((apart**2).mean()), rel=1e-12)
-    assert scores["ssim"] == pytest.approx(ssim_by_formula(ours, real), abs=1e-9)
-    assert 0.1 < scores["ssim"] < 0.95  # a case that tells
+    assert scores["ssim"] == pytest.approx(ssim_by_formula(generated, real), abs=1e-9)
+    assert 0.1 < scores["ssim"] < 0.95  # neither extreme
 
 
 def test_equal_images(pair: tuple[Uint8Image, Uint8Image]) -> None:
@@ -55,8 +55,8 @@ def test_a_known_offset(offset: int) -> None:
 
 
 def test_either_image_may_come_first(pair: tuple[Uint8Image, Uint8Image]) -> None:
-    ours, real = pair
-    there, back = score_pair(ours, real), score_pair(real, ours)
+    generated, real = pair
+    there, back = score_pair(generated, real), score_pair(real, generated)
     assert there == pytest.approx(back, rel=1e-12)
 
 
@@ -66,8 +66,8 @@ def test_a_grey_images_ssim_is_that_of_its_luma(pair: tuple[Uint8Image, Uint8Ima
 
 
 def test_values_of_another_range_score_alike(pair: tuple[Uint8Image, Uint8Image]) -> None:
-    ours, real = pair
-    pixels, scaled = score_pair(ours, real), score_pair(ours / 127.5, real / 127.5, data_range=2.0)
+    generated, real = pair
+    pixels, scaled = score_pair(generated, real), score_pair(generated / 127.5, real / 127.5, data_range=2.0)
     assert scaled == pytest.approx(pixels, rel=1e-9)
 
 

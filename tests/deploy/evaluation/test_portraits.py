@@ -31,7 +31,7 @@ def sampler(tmp_path: Path) -> Sampler:
 
 
 class Colours(nn.Module):
-    """Stands in for Inception, whose weights are not at hand: mean and deviation of each channel."""
+    """In place of Inception, whose weights are not at hand: mean and deviation of each channel."""
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([x.mean(dim=(2, 3)), x.std(dim=(2, 3))], dim=1)
