@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+import tyro
 
 from limner.core.config import require
 from limner.core.metrics.inception import find_inception
@@ -23,15 +26,14 @@ class Options:
 
     data: Path
     """A prepared dataset."""
-    model: str | None = None
-    """A model bundle, a run or an engine, by directory or name; left out: the model of the newest run."""
-    split: str | None = None
-    """train, val or test; left out: for sketches test, else val, else train; for portraits from noise train."""
+    model: Annotated[str | None, tyro.conf.arg(metavar="DIR_OR_NAME")] = None
+    """A model bundle, a run or an engine; left out: the model of the newest run."""
+    split: Annotated[str | None, tyro.conf.arg(metavar="train|val|test")] = None
+    """Left out: for sketches test, else val, else train; for portraits from noise train."""
     out: Path = Path("eval")
     """The folder for metrics.json, report.md, report.html and sheet.png, which are replaced."""
-    inception: str | None = None
-    """For portraits from noise, FID and related metrics: the file of Inception's weights, or "download"; left out: the
-    file in the user's cache, if there is one."""
+    inception: Annotated[str | None, tyro.conf.arg(metavar="FILE|download")] = None
+    """Inception's weights, for FID, KID, precision and recall of portraits; left out: those in the user's cache."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

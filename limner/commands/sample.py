@@ -4,8 +4,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+import tyro
 from PIL import Image
 from torch import Tensor
 
@@ -32,8 +34,8 @@ NEIGHBOURS, MAX_COMPARED = 3, 16
 class Options:
     """Generate portraits from noise."""
 
-    model: str | None = None
-    """A model bundle, a run or an engine, by directory or name; left out: the model of the newest run."""
+    model: Annotated[str | None, tyro.conf.arg(metavar="DIR_OR_NAME")] = None
+    """A model bundle, a run or an engine; left out: the model of the newest run."""
     out: Path = Path("out")
     """The folder for sample_0000.png, ... and grid.png, which are replaced."""
     count: int = 64
@@ -44,11 +46,11 @@ class Options:
     """Portraits at a time."""
     truncation: float = math.inf
     """Largest absolute value of a latent: 1 or less gives likelier and more similar portraits."""
-    style: str | None = None
-    """Name or number of the style of all portraits, for a model that has several; left out: each in turn."""
+    style: Annotated[str | None, tyro.conf.arg(metavar="NAME_OR_NUMBER")] = None
+    """The style of all portraits, for a model that has several; left out: each in turn."""
     interpolate: int = 0
     """Also interpolate between the first N latents, in interpolation.gif."""
-    data: Path | None = None
+    data: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """A dataset: also show the training images nearest to the first samples, in nearest.png."""
 
 

@@ -29,12 +29,12 @@ class Options:
 
     photos: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Image files, or folders, which are searched for images."""
-    model: str | None = None
-    """A model bundle, a run or an engine, by directory or name; left out: the model of the newest run."""
+    model: Annotated[str | None, tyro.conf.arg(metavar="DIR_OR_NAME")] = None
+    """A model bundle, a run or an engine; left out: the model of the newest run."""
     out: Path = Path("out")
     """The folder that the sketches are written to."""
-    style: str | None = None
-    """Name or number of the style, for a model that has several."""
+    style: Annotated[str | None, tyro.conf.arg(metavar="NAME_OR_NUMBER")] = None
+    """The style, for a model that has several."""
     mode: Mode = "model"
     """model: fitted as in training; stretch, pad, crop: the whole photo; tile: full resolution, piece by piece."""
     compare: bool = False
