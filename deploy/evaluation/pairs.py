@@ -154,8 +154,12 @@ def _default_split(dataset: Dataset) -> str:
 
 
 def _caption(pair: ScoredPair) -> str:
-    scores = pair.scores[GENERATOR]
-    return f"L1 {scores['l1']:.3f}, SSIM {scores['ssim']:.3f}, {pair.record.id}"
+    return ", ".join([pair.record.id, *(f"{title} {value}" for title, value in _formatted(pair.scores[GENERATOR]))])
+
+
+def _formatted(scores: PairScores) -> list[tuple[str, str]]:
+    """Title and rounded value of each metric."""
+    return [(metric.title, f"{scores[metric.key]:.{metric.decimals}f}") for metric in PAIR_METRICS]
 
 
 def _means(pairs: Sequence[ScoredPair]) -> dict[str, PairScores]:
@@ -163,10 +167,7 @@ def _means(pairs: Sequence[ScoredPair]) -> dict[str, PairScores]:
 
 
 def _table(name: str, pairs: Sequence[ScoredPair]) -> Table:
-    rows = [
-        (method, *(f"{mean[metric.key]:.{metric.decimals}f}" for metric in PAIR_METRICS))
-        for method, mean in _means(pairs).items()
-    ]
+    rows = [(method, *(value for _, value in _formatted(mean))) for method, mean in _means(pairs).items()]
     title = f"{name} ({count_of(len(pairs), 'pair')})"
     return Table(title, ("method", *(metric.title for metric in PAIR_METRICS)), rows)
 

@@ -151,7 +151,7 @@ def test_the_grid_shows_the_best_and_the_worst_once(
     ]
     evaluator.grid(pairs)
     assert [caption.split(":")[0] for caption in shown] == expected
-    ids = [caption.rsplit(", ", 1)[1] for caption in shown]
+    ids = [caption.split(": ")[1].split(", ")[0] for caption in shown]
     ranked = [pair.record.id for pair in sorted(pairs, key=lambda pair: pair.scores[GENERATOR]["ssim"])]
     best = [name for name, label in zip(ids, expected, strict=True) if label.startswith("best")]
     assert best == ranked[::-1][: len(best)]
