@@ -17,8 +17,6 @@ from limner.deploy.manifest import Source
 from limner.deploy.model import Model, is_integer
 from limner.deploy.runtimes.pytorch import TorchRuntime
 
-BATCH_SIZE = 16
-
 
 class Sampler(Model):
     """Generates portraits from noise; `limner.load` opens one."""
@@ -30,7 +28,7 @@ class Sampler(Model):
         seed: int = 0,
         truncation: float = math.inf,
         style: str | int | None = None,
-        batch_size: int = BATCH_SIZE,
+        batch_size: int = 16,
     ) -> list[Image.Image]:
         """Generate `count` PIL images; the i-th depends on the seed and i, not on the count or, of a bundle, the batch.
 
@@ -55,9 +53,7 @@ class Sampler(Model):
             return [self.style_number(style)] * count
         return [index % len(self.styles) for index in range(count)] if self.styles else None
 
-    def generate(
-        self, latents: Tensor, styles: list[int] | None = None, batch_size: int = BATCH_SIZE
-    ) -> Iterator[Uint8Image]:
+    def generate(self, latents: Tensor, styles: list[int] | None = None, batch_size: int = 16) -> Iterator[Uint8Image]:
         """Generate an image (S, S, 3) uint8 of each latent, (N, Z) float32, and style number."""
         return self.infer(latents.numpy(), batch_size, styles)
 

@@ -23,7 +23,6 @@ T = TypeVar("T", bound="ImageLike")
 
 OVERLAP = 0.25
 """Least overlap of neighbouring tiles as a fraction of their side."""
-BATCH_SIZE = 8
 
 
 class Translator(Model):
@@ -31,7 +30,7 @@ class Translator(Model):
 
     @overload
     def __call__(
-        self, image: T, *, style: str | int | None = None, mode: Mode = "model", batch_size: int = BATCH_SIZE
+        self, image: T, *, style: str | int | None = None, mode: Mode = "model", batch_size: int = 8
     ) -> Image.Image: ...
 
     @overload
@@ -41,7 +40,7 @@ class Translator(Model):
         *,
         style: str | int | None = None,
         mode: Mode = "model",
-        batch_size: int = BATCH_SIZE,
+        batch_size: int = 8,
     ) -> list[Image.Image]: ...
 
     def __call__(
@@ -50,7 +49,7 @@ class Translator(Model):
         *,
         style: str | int | None = None,
         mode: Mode = "model",
-        batch_size: int = BATCH_SIZE,
+        batch_size: int = 8,
     ) -> Image.Image | list[Image.Image]:
         """Translate an image, or each of a list, into a PIL image of its own size.
 
@@ -71,7 +70,7 @@ class Translator(Model):
         photos: Sequence[Uint8Image],
         style: str | int | None = None,
         mode: Mode = "model",
-        batch_size: int = BATCH_SIZE,
+        batch_size: int = 8,
     ) -> list[Uint8Image]:
         """Translate photos, (H, W, 3) uint8 each, into images of the same sizes.
 

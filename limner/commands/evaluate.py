@@ -7,17 +7,11 @@ from typing import Annotated
 
 import tyro
 
-from limner.core.config import require
-from limner.core.metrics.inception import find_inception
 from limner.core.runs import find_model
 from limner.core.util.cli import parse
 from limner.data_pipeline.index import load_dataset
-from limner.deploy.evaluation.pairs import PairEvaluator
-from limner.deploy.evaluation.portraits import evaluate_portraits
-from limner.deploy.evaluation.report import HTML, Report, check_output, show_report, write_report
+from limner.deploy.evaluation.report import HTML, check_output, show_report, write_report
 from limner.deploy.load import load
-from limner.deploy.sampling import Sampler
-from limner.deploy.translation import Translator
 
 
 @dataclass(frozen=True)
@@ -40,17 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Evaluate, print the tables and write the report; arguments: None: those of this process."""
     options = parse(Options, arguments)
     check_output(options.out)
+    from limner.deploy.evaluation.evaluate import evaluate  # imports torch, which --help works without
+
     with load(find_model(options.model)) as model:
-        report = evaluate(model, options)
+        report = evaluate(model, load_dataset(options.data), options.split, options.inception)
     write_report(options.out, report)
     show_report(report)
     print(f"report: {options.out / HTML}")
-
-
-def evaluate(model: Translator | Sampler, options: Options) -> Report:
-    """Evaluate on pairs what takes photos, against the images of a split what takes noise."""
-    dataset = load_dataset(options.data)
-    if isinstance(model, Sampler):
-        return evaluate_portraits(model, dataset, options.split or "train", find_inception(options.inception))
-    require(options.inception is None, "inception: sketches are compared pair by pair, without it; leave it out")
-    return PairEvaluator(model, dataset, options.split).run()

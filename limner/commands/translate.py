@@ -17,7 +17,7 @@ from limner.core.util.progress import track
 from limner.core.util.text import count_of
 from limner.data_pipeline.images import ImageError, read_image
 from limner.deploy.load import load
-from limner.deploy.translation import BATCH_SIZE, Mode, Translator
+from limner.deploy.translation import Mode, Translator
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 """Files of a folder that are taken for images."""
@@ -39,7 +39,7 @@ class Options:
     """model: fitted as in training; stretch, pad, crop: the whole photo; tile: full resolution, piece by piece."""
     compare: bool = False
     """Also write sheets/compare_01.png, ...: photos next to their sketches."""
-    batch_size: int = BATCH_SIZE
+    batch_size: int = 8
     """Photos, or tiles, at a time."""
 
 
