@@ -79,8 +79,8 @@ def difference(images: Array, reference: Array) -> Difference:
         score_pair(a.transpose(1, 2, 0), b.transpose(1, 2, 0), data_range=RANGE)
         for a, b in zip(images, reference, strict=True)
     ]
-    psnr_db = min(MAX_PSNR_DB, *(score.psnr_db for score in scores))
-    return Difference(float(apart.max()), psnr_db, min(score.ssim for score in scores))
+    psnr_db = min(MAX_PSNR_DB, *(score["psnr_db"] for score in scores))
+    return Difference(float(apart.max()), psnr_db, min(score["ssim"] for score in scores))
 
 
 def check_parity(engine: Engine, bundle: Engine, inputs: Inputs, precision: Precision) -> dict[str, Any]:

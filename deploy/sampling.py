@@ -1,65 +1,101 @@
-"""Portraits from a trained generator: each a function of the seed and its number alone."""
+"""Images from noise: each a function of the seed and its index alone."""
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
-from limner.core.batch import to_images
-from limner.core.bundle import BundleConfig
+from limner.core.bundle import bundle_hash, load_bundle_config, load_generator
 from limner.core.images import Uint8Image
-from limner.core.networks.config import DCGANGeneratorConfig
 from limner.core.noise import RngStream, normal
 from limner.core.util.errors import UserError
+from limner.deploy.engine import ANY_BATCH, Engine
+from limner.deploy.manifest import Source
+from limner.deploy.model import Model, is_integer
+from limner.deploy.runtimes.pytorch import TorchRuntime
 
 
-def generator_config(config: BundleConfig) -> DCGANGeneratorConfig:
-    """The bundle's generator of portraits from noise; UserError if it has another kind."""
-    if not isinstance(config.generator, DCGANGeneratorConfig):
-        raise UserError(f"a {config.task} model draws nothing from noise: give --model one that was trained with dcgan")
-    return config.generator
+class Sampler(Model):
+    """Generates portraits from noise; `limner.load` opens one."""
+
+    def __call__(
+        self,
+        count: int,
+        *,
+        seed: int = 0,
+        truncation: float = math.inf,
+        style: str | int | None = None,
+        batch_size: int = 16,
+    ) -> list[Image.Image]:
+        """Generate `count` PIL images; the i-th depends on the seed and i, not on the count or, of a bundle, the batch.
+
+        truncation: largest absolute value of a latent; 1 or less gives likelier and more similar images.
+        style: name or number, of a generator that has styles; None: each in turn. Raises UserError for wrong input.
+        """
+        latents, styles = self.sample_latents(count, seed, truncation), self.choose_styles(count, style)
+        return [Image.fromarray(image) for image in self.generate(latents, styles, batch_size)]
+
+    def sample_latents(self, count: int, seed: int = 0, truncation: float = math.inf) -> Tensor:
+        """Sample (count, Z) float32 latents ~ N(0, 1); the i-th does not depend on the count."""
+        _check_integer("count", count, minimum=1)
+        _check_integer("seed", seed, minimum=0)
+        if not truncation > 0.0:
+            raise UserError(f"truncation {truncation}: must be over 0; leave it out for none")
+        (size,) = self.engine.signature.inputs[0].shape
+        return normal(seed, RngStream.SAMPLE, torch.arange(count), size, truncation)
+
+    def choose_styles(self, count: int, style: str | int | None = None) -> list[int] | None:
+        """Return the style number of each of `count` images: `style`, or all in turn; None for a generator without."""
+        if style is not None:
+            return [self.style_number(style)] * count
+        return [index % len(self.styles) for index in range(count)] if self.styles else None
+
+    def generate(self, latents: Tensor, styles: list[int] | None = None, batch_size: int = 16) -> Iterator[Uint8Image]:
+        """Generate an image (S, S, 3) uint8 of each latent, (N, Z) float32, and style number."""
+        return self.infer(latents.numpy(), batch_size, styles)
 
 
-def draw_latents(config: DCGANGeneratorConfig, seed: int, count: int, truncation: float = math.inf) -> Tensor:
-    """(count, Z) float32 latents; the i-th does not depend on the count."""
-    return normal(seed, RngStream.SAMPLE, torch.arange(count), config.latent, truncation)
+def _check_integer(name: str, value: int, minimum: int) -> None:
+    if not is_integer(value) or value < minimum:
+        raise UserError(f"{name} {value}: must be a whole number of at least {minimum}")
 
 
-def draw_styles(config: DCGANGeneratorConfig, count: int, style: int | None) -> Tensor:
-    """(count,) int64: `style` for all, or all styles in turn; UserError if the generator has no such style."""
-    if style is None:
-        return torch.arange(count) % max(1, config.styles)
-    if not 0 <= style < config.styles:
-        allowed = f"0 to {config.styles - 1}" if config.styles else "none: the model was trained without --condition"
-        raise UserError(f"style {style}: the model has no such style (allowed: {allowed})")
-    return torch.full((count,), style)
+class _Float64(nn.Module):
+    """A generator in float64 behind float32 inputs."""
+
+    def __init__(self, generator: nn.Module) -> None:
+        super().__init__()
+        self.generator = generator.double()
+
+    def forward(self, latent: Tensor, *style: Tensor) -> Tensor:
+        """Latents (N, Z), style (N,) int64 if conditioned -> (N, 3, S, S) float64 in [-1, 1]."""
+        output: Tensor = self.generator(latent.double(), *style)
+        return output
 
 
-@torch.no_grad()
-def generate(
-    generator: nn.Module, latents: Tensor, styles: Tensor, batch_size: int, device: torch.device
-) -> Iterator[list[Uint8Image]]:
-    """Pictures (S, S, 3) of latents (N, Z) and styles (N,), a batch at a time.
+def open_exact_bundle(directory: Path, device: str) -> Engine:
+    """Open a bundle in float64, so that an image does not depend on the batch that it is generated in.
 
-    Computed in float64: batches of different sizes add up in different orders, and what that changes is far below the
-    step of an 8-bit picture, so that a sample's pixels do not depend on the batch that it was drawn in.
+    Batches of different sizes add up in different orders; in float64 the difference is far below a step of 8 bits.
     """
-    generator = generator.double().to(device)
-    for first in range(0, len(latents), batch_size):
-        chosen = slice(first, first + batch_size)
-        yield list(to_images(generator(latents[chosen].double().to(device), styles[chosen].to(device))))
+    config = load_bundle_config(directory)
+    source = Source(bundle_hash(directory), config.task, config.image_size, config.fit, config.styles)
+    runtime = TorchRuntime(_Float64(load_generator(directory)).to(device))
+    return Engine(str(directory), config.signature, ANY_BATCH, runtime, source)
 
 
-def tour(latents: Tensor, steps: int) -> Tensor:
-    """A closed walk through K latents (K, Z) in `steps` steps from each to the next: (K * steps, Z).
+def slerp_loop(latents: Tensor, steps: int) -> Tensor:
+    """Interpolate in a closed loop through latents (K, Z), `steps` from each to the next: (K * steps, Z).
 
-    Along great circles, so that every stop is as long as a latent is likely to be (White 2016, arXiv:1609.04468).
+    Spherical interpolation keeps latents at a likely length (White 2016, arXiv:1609.04468).
     """
     share = torch.linspace(0.0, 1.0, steps + 1)[:-1, None]
-    legs = []
+    paths = []
     for start, end in zip(latents, latents.roll(-1, dims=0), strict=True):
         cosine = torch.nn.functional.cosine_similarity(start, end, dim=0).clamp(-1.0, 1.0)
         angle = torch.arccos(cosine).clamp(min=1e-4)
-        legs.append((torch.sin((1.0 - share) * angle) * start + torch.sin(share * angle) * end) / torch.sin(angle))
-    return torch.cat(legs)
+        paths.append((torch.sin((1.0 - share) * angle) * start + torch.sin(share * angle) * end) / torch.sin(angle))
+    return torch.cat(paths)

@@ -1,131 +1,159 @@
-"""Pictures of any size through a generator that takes squares, and back to their own size."""
+"""Photos of any size through a generator that takes squares, and back to their own size."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
-from typing import Literal
+from itertools import repeat
+from typing import Literal, TypeVar, get_args, overload
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
-from limner.core.config import Fit, require
-from limner.core.images import Uint8Image
+from limner.core.config import Fit
+from limner.core.images import LUMA, Uint8Image
+from limner.core.util.errors import UserError
 from limner.data_pipeline.images import Box, fit_image, resize
+from limner.deploy.image_like import ImageLike, to_rgb_array
+from limner.deploy.model import Model
 
 Mode = Literal["model", "stretch", "pad", "crop", "tile"]
-"""How a picture becomes squares; "model": as the model's training pictures were fitted."""
-Generate = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.uint8]]
-"""(N, S, S, 3) uint8 RGB photos -> the same of sketches."""
+"""How a photo becomes squares; "model": as the model's training images were fitted."""
+Generate = Callable[[Iterable[Uint8Image]], Iterable[Uint8Image]]
+"""(S, S, 3) uint8 photos -> the generator's output for each, in order, the same shape."""
+T = TypeVar("T", bound="ImageLike")
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
-"""Files of a folder that are taken for pictures."""
 OVERLAP = 0.25
-"""Least share of a tile's side that it has in common with its neighbour."""
+"""Least overlap of neighbouring tiles as a fraction of their side."""
 
 
-def find_pictures(given: Iterable[Path]) -> list[tuple[str, Path]]:
-    """The picture files among files and folders, each with a name for its output that no other has.
+class Translator(Model):
+    """Turns photos into the images that a generator makes of them, such as sketches; `limner.load` opens one."""
 
-    The name is the file's stem, with a number where several share one. Hidden files and folders within a folder are
-    left out. UserError for a path that does not exist and a folder without pictures.
+    @overload
+    def __call__(
+        self, image: T, *, style: str | int | None = None, mode: Mode = "model", batch_size: int = 8
+    ) -> Image.Image: ...
+
+    @overload
+    def __call__(
+        self,
+        image: list[T] | tuple[T, ...],
+        *,
+        style: str | int | None = None,
+        mode: Mode = "model",
+        batch_size: int = 8,
+    ) -> list[Image.Image]: ...
+
+    def __call__(
+        self,
+        image: T | list[T] | tuple[T, ...],
+        *,
+        style: str | int | None = None,
+        mode: Mode = "model",
+        batch_size: int = 8,
+    ) -> Image.Image | list[Image.Image]:
+        """Translate an image, or each of a list, into a PIL image of its own size.
+
+        image: a path, a PIL image, an (H, W, 3) uint8 array or a (3, H, W) float tensor in [-1, 1].
+        style: name or number, of a generator that has styles. mode: see `translate`.
+        batch_size: images, or tiles, at a time. Raises UserError for wrong input.
+        """
+        if not isinstance(image, list | tuple):
+            return Image.fromarray(self.translate([to_rgb_array(image)], style, mode, batch_size)[0])
+        results: list[Image.Image] = []
+        for first in range(0, len(image), max(1, batch_size)):
+            photos = [to_rgb_array(one) for one in image[first : first + batch_size]]
+            results += map(Image.fromarray, self.translate(photos, style, mode, batch_size))
+        return results
+
+    def translate(
+        self,
+        photos: Sequence[Uint8Image],
+        style: str | int | None = None,
+        mode: Mode = "model",
+        batch_size: int = 8,
+    ) -> list[Uint8Image]:
+        """Translate photos, (H, W, 3) uint8 each, into images of the same sizes.
+
+        mode: "model" fits a photo into the generator's square as in training; "stretch" and "pad" fit all of it; "crop"
+            its middle square, and the result has that square's size; "tile" works at full resolution, piece by piece.
+        """
+        if mode not in get_args(Mode):
+            raise UserError(f"mode {mode!r}: must be one of {', '.join(get_args(Mode))}")
+        number = self.find_style(style)
+        fit = self.source.fit if mode == "model" else mode
+
+        def generate(squares: Iterable[Uint8Image]) -> Iterator[Uint8Image]:
+            return self.generate(squares, batch_size, None if number is None else repeat(number))
+
+        if fit == "tile":
+            return [translate_tiled(photo, generate, self.image_size) for photo in photos]
+        return translate_fitted(photos, generate, self.image_size, fit)
+
+    def find_style(self, style: str | int | None) -> int | None:
+        """Resolve the name or number of a style; None for a generator without styles, which takes none."""
+        if style is None and self.styles:
+            raise UserError(f"no style given: choose one of {self._allowed_styles()}")
+        return None if style is None else self.style_number(style)
+
+    def generate(
+        self, squares: Iterable[Uint8Image], batch_size: int, styles: Iterable[int] | None = None
+    ) -> Iterator[Uint8Image]:
+        """Generate an image (S, S, 3) uint8 of each photo (S, S, 3) uint8; S is `image_size`."""
+        (photo, *_) = self.engine.signature.inputs
+        channels = photo.shape[2 if photo.dtype == "uint8" else 0]
+        return self.infer(map(_to_grey, squares) if channels == 1 else squares, batch_size, styles)
+
+
+def translate_fitted(photos: Sequence[Uint8Image], generate: Generate, size: int, fit: Fit) -> list[Uint8Image]:
+    """Translate photos, (H, W, 3) uint8 each, as squares of `size`, and resize the results to the photos' sizes.
+
+    fit: "crop" translates a photo's middle square only, and the result has that square's size.
     """
-    found: list[tuple[str, Path]] = []
-    taken: set[str] = set()
-    for path in given:
-        require(path.exists(), f"{path}: there is no such file or folder")
-        inside = sorted(file for file in path.rglob("*") if _is_picture(file, path)) if path.is_dir() else []
-        require(path.is_file() or bool(inside), f"{path}: holds no pictures ({', '.join(sorted(SUFFIXES))})")
-        for file in inside or [path]:
-            name, number = file.stem, 2
-            while name.casefold() in taken:  # file systems may not tell cases apart
-                name, number = f"{file.stem}-{number}", number + 1
-            taken.add(name.casefold())
-            found.append((name, file))
-    return found
+    fitted = [fit_image(photo, size, fit) for photo in photos]
+    outputs = generate(square for square, _ in fitted)
+    return [transform.inverse(output) for output, (_, transform) in zip(outputs, fitted, strict=True)]
 
 
-def _is_picture(file: Path, folder: Path) -> bool:
-    hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-    return file.suffix.lower() in SUFFIXES and not hidden and file.is_file()
+def translate_tiled(photo: Uint8Image, generate: Generate, size: int) -> Uint8Image:
+    """Translate a photo (H, W, 3) at its full resolution, as overlapping tiles of `size` that are blended.
 
-
-def check_out(out: Path, given: Iterable[Path], photos: Iterable[Path], targets: Iterable[Path]) -> None:
-    """UserError where a file to be written to `out` is one of the photos, or would be searched for photos next time.
-
-    given: the files and folders in which the photos were found.
+    A photo with a side under `size` is enlarged first, and the result reduced again. A tile shows only a part of a
+    large face: for portraits the whole photo at the generator's size is mostly better.
     """
-    for path in given:
-        inside = path.is_dir() and out.resolve().is_relative_to(path.resolve())
-        require(not inside, f"out {out}: lies within {path}, which is searched for photos: choose an --out beside it")
-    inputs = {_identity(photo): photo for photo in photos}
-    for target in targets:
-        photo = inputs.get(_identity(target)) if target.exists() else None
-        name = target.relative_to(out).as_posix()
-        require(photo is None, f"out {out}: its {name} would overwrite the photo {photo}, give another --out")
-
-
-def _identity(file: Path) -> tuple[int, int]:
-    """The same for all names of one file, also where the file system does not tell cases apart."""
-    status = file.stat()
-    return status.st_dev, status.st_ino
-
-
-def translate(pictures: Sequence[Uint8Image], generate: Generate, size: int, fit: Fit) -> list[Uint8Image]:
-    """Sketches of `pictures`, (H, W, 3) uint8 each, in the pictures' own sizes (`crop`: of their middle squares).
-
-    size: side of the generator's squares; fit: how a picture is brought into one.
-    """
-    fitted = [fit_image(picture, size, fit) for picture in pictures]
-    sketches = generate(np.stack([square for square, _ in fitted]))
-    return [fitting.inverse(sketch) for sketch, (_, fitting) in zip(sketches, fitted, strict=True)]
-
-
-def translate_tiled(picture: Uint8Image, generate: Generate, size: int, batch: int) -> Uint8Image:
-    """The sketch of one picture at its full resolution, from overlapping tiles of `size` that fade into each other.
-
-    A picture with a side under `size` is enlarged first, and the sketch reduced again. A tile sees only a part of a
-    large face: for portraits the whole picture at the generator's size is mostly better.
-    """
-    height, width = picture.shape[:2]
+    height, width = photo.shape[:2]
     scale = max(1.0, size / min(height, width))
     if scale > 1.0:
-        picture = resize(picture, round(width * scale), round(height * scale))
-    total = np.zeros(picture.shape, np.float32)
-    weight = np.zeros((*picture.shape[:2], 1), np.float32)
+        photo = resize(photo, round(width * scale), round(height * scale))
+    total = np.zeros(photo.shape, np.float32)
+    weight = np.zeros((*photo.shape[:2], 1), np.float32)
     window = _window(size)
     boxes = [
         Box(left, top, size, size)
-        for top in _starts(picture.shape[0], size)
-        for left in _starts(picture.shape[1], size)
+        for top in _tile_starts(photo.shape[0], size)
+        for left in _tile_starts(photo.shape[1], size)
     ]
-    sketches = _in_batches(generate, (box.crop(picture) for box in boxes), batch)
-    for box, sketch in zip(boxes, sketches, strict=True):
+    for box, output in zip(boxes, generate(box.crop(photo) for box in boxes), strict=True):
         rows, columns = slice(box.top, box.top + size), slice(box.left, box.left + size)
-        total[rows, columns] += window * sketch
+        total[rows, columns] += window * output
         weight[rows, columns] += window
-    sketch = np.rint(total / weight).astype(np.uint8)
-    return resize(sketch, width, height) if scale > 1.0 else sketch
+    result = np.rint(total / weight).astype(np.uint8)
+    return resize(result, width, height) if scale > 1.0 else result
 
 
-def _starts(length: int, size: int) -> list[int]:
-    """Where tiles of `size` begin so that they cover `length` evenly, overlapping by at least OVERLAP."""
+def _tile_starts(length: int, size: int) -> list[int]:
+    """Place tiles of `size` evenly over `length`, overlapping by at least OVERLAP."""
     stride = size * (1.0 - OVERLAP)
     count = 1 + int(np.ceil((length - size) / stride))
     return [round(start) for start in np.linspace(0, length - size, count).tolist()]
 
 
 def _window(size: int) -> npt.NDArray[np.float32]:
-    """(size, size, 1) weights that fall from a tile's middle to just above zero at its edge (a sine squared)."""
+    """(size, size, 1) weights that fall from the centre of a tile to just above zero at its edge (a sine squared)."""
     profile = np.sin(np.pi * (np.arange(size) + 0.5) / size) ** 2
     return np.outer(profile, profile)[..., None].astype(np.float32)
 
 
-def _in_batches(generate: Generate, squares: Iterator[Uint8Image], batch: int) -> Iterator[Uint8Image]:
-    """Results of `generate` on squares, in order; no more than `batch` of them are held at a time."""
-    waiting: list[Uint8Image] = []
-    for square in squares:
-        waiting.append(square)
-        if len(waiting) == batch:
-            yield from generate(np.stack(waiting))
-            waiting = []
-    if waiting:
-        yield from generate(np.stack(waiting))
+def _to_grey(photo: Uint8Image) -> Uint8Image:
+    """(H, W, 3) -> (H, W, 1), for a generator of one channel."""
+    grey: Uint8Image = np.rint(photo @ LUMA).astype(np.uint8)[..., None]
+    return grey

@@ -1,1 +1,1 @@
-"""Metrics: iterables of images in, numbers out."""
+"""Metrics: images or their features in, numbers out."""

@@ -1,13 +1,13 @@
-"""Fréchet distance between two sets of features; on Inception's it is the FID."""
+"""Fréchet distance between two sets of features; with Inception's features it is the FID."""
 
 import torch
 from torch import Tensor
 
 
 def frechet_distance(features: Tensor, reference: Tensor) -> float:
-    """Fréchet distance of the normal distributions with the sets' means and covariances (Heusel et al. 2017, eq. 6).
+    """Compute the Fréchet distance of normal distributions fitted to both sets (Heusel et al. 2017, equation 6).
 
-    features, reference: (N, D) and (M, D). Biased upwards for few images: compare only figures of equal N and M.
+    features, reference: (N, D) and (M, D). Biased upwards for few images: compare only values of equal N and M.
     """
     mean, other_mean = features.double().mean(dim=0), reference.double().mean(dim=0)
     covariance, other = torch.cov(features.double().T), torch.cov(reference.double().T)

@@ -1,11 +1,10 @@
-"""The Inception v3 of 2015-12-05 whose features FID, KID, precision and recall are defined on, from a file of weights.
+"""The Inception v3 of 2015-12-05 whose features FID, KID, precision and recall are defined on.
 
-The network is rebuilt here so that nothing but the weights need be had: the conversion of TensorFlow's graph that
-pytorch-fid publishes (github.com/mseitzer/pytorch-fid, release fid_weights). Its averaging leaves out padding, and its
-last block takes a maximum where the usual Inception v3 averages.
+The network is defined here, so only the weights must be downloaded: the conversion of TensorFlow's graph that
+pytorch-fid publishes (github.com/mseitzer/pytorch-fid, release fid_weights). Its average pooling excludes padding, and
+its last block has max pooling where the usual Inception v3 has average pooling.
 """
 
-import hashlib
 import itertools
 import os
 import shutil
@@ -22,13 +21,14 @@ from torch import Tensor, nn
 
 from limner.core.images import Uint8Image
 from limner.core.util.errors import UserError
+from limner.core.util.files import atomic_write, sha256
 
 SIDE = 299
 FEATURES = 2048
 FILE = "pt_inception-2015-12-05-6726825d.pth"
 URL = f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{FILE}"
 SHA256_START = "6726825d"
-"""The file's SHA-256 begins so, as its name says by torch.hub's convention."""
+"""Start of the file's SHA-256, which is in its name by torch.hub's convention."""
 
 Kernel = int | tuple[int, int]
 Step = tuple[str, int, Kernel, int]
@@ -53,29 +53,29 @@ class Convolution(nn.Module):
         return F.relu(self.bn(self.conv(x)))
 
 
-def average(x: Tensor) -> Tensor:
-    """3x3 mean that leaves out padding."""
+def average_pool(x: Tensor) -> Tensor:
+    """Average 3x3 windows with stride 1, excluding padding."""
     return F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
 
 
-def maximum(x: Tensor) -> Tensor:
-    """3x3 maximum of the same size."""
+def max_pool(x: Tensor) -> Tensor:
+    """Take the maximum of 3x3 windows with stride 1."""
     return F.max_pool2d(x, 3, stride=1, padding=1)
 
 
-def halve(x: Tensor) -> Tensor:
-    """3x3 maximum with stride 2."""
+def downsample(x: Tensor) -> Tensor:
+    """Take the maximum of 3x3 windows with stride 2."""
     return F.max_pool2d(x, 3, stride=2)
 
 
 class Block(nn.Module):
-    """Chains of convolutions side by side, their outputs joined; the pool comes last.
+    """Parallel chains of convolutions, their outputs concatenated; the pooling branch comes last.
 
-    A chain that ends in two steps of names ..a and ..b feeds both with what came before and joins them.
+    A chain that ends in two steps of names ..a and ..b feeds both with the step before and concatenates them.
     """
 
     def __init__(self, inputs: int, chains: list[list[Step]], pool: Any, pooled: int) -> None:
-        """pool: what is done to the input in the last branch; pooled: channels of the 1x1 after it, 0: none."""
+        """pool: the pooling of the last branch; pooled: channels of the 1x1 convolution after it, 0 for none."""
         super().__init__()
         self.names = [[step[0] for step in chain] for chain in chains]
         self.pool = pool
@@ -116,14 +116,14 @@ def _block_a(inputs: int, pooled: int) -> Block:
             [("branch5x5_1", 48, 1, 1), ("branch5x5_2", 64, 5, 1)],
             [("branch3x3dbl_1", 64, 1, 1), ("branch3x3dbl_2", 96, 3, 1), ("branch3x3dbl_3", 96, 3, 1)],
         ],
-        average,
+        average_pool,
         pooled,
     )
 
 
 def _block_b(inputs: int) -> Block:
     double: list[Step] = [("branch3x3dbl_1", 64, 1, 1), ("branch3x3dbl_2", 96, 3, 1), ("branch3x3dbl_3", 96, 3, 2)]
-    return Block(inputs, [[("branch3x3", 384, 3, 2)], double], halve, 0)
+    return Block(inputs, [[("branch3x3", 384, 3, 2)], double], downsample, 0)
 
 
 def _block_c(inputs: int, inner: int) -> Block:
@@ -140,7 +140,7 @@ def _block_c(inputs: int, inner: int) -> Block:
             [("branch7x7_1", inner, 1, 1), ("branch7x7_2", inner, (1, 7), 1), ("branch7x7_3", 192, (7, 1), 1)],
             [("branch7x7dbl_1", inner, 1, 1), *tall],
         ],
-        average,
+        average_pool,
         192,
     )
 
@@ -157,7 +157,7 @@ def _block_d(inputs: int) -> Block:
                 ("branch7x7x3_4", 192, 3, 2),
             ],
         ],
-        halve,
+        downsample,
         0,
     )
 
@@ -181,7 +181,7 @@ def _block_e(inputs: int, pool: Any) -> Block:
 
 
 class Inception(nn.Module):
-    """Pictures (N, 3, 299, 299) in [-1, 1] -> features (N, 2048): the mean over the last maps."""
+    """Images (N, 3, 299, 299) in [-1, 1] -> features (N, 2048): the mean over the last feature maps."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -199,13 +199,13 @@ class Inception(nn.Module):
         self.Mixed_6d = _block_c(768, 160)
         self.Mixed_6e = _block_c(768, 192)
         self.Mixed_7a = _block_d(768)
-        self.Mixed_7b = _block_e(1280, average)
-        self.Mixed_7c = _block_e(2048, maximum)
+        self.Mixed_7b = _block_e(1280, average_pool)
+        self.Mixed_7c = _block_e(2048, max_pool)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The features."""
+        """Compute the features."""
         x = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x)))
-        x = halve(self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(halve(x))))
+        x = downsample(self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(downsample(x))))
         for name, block in self.named_children():
             if name.startswith("Mixed"):
                 x = block(x)
@@ -213,9 +213,9 @@ class Inception(nn.Module):
 
 
 def load_inception(path: Path) -> Inception:
-    """The network with the weights of `path`, in eval mode; UserError where the file is not the standard one."""
+    """Load the network with the weights of `path`, in eval mode; UserError unless it is the standard file."""
     try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = sha256(path)
     except OSError as error:
         raise UserError(f"{path}: Inception weights cannot be read ({error.strerror}): download {URL}") from error
     if not digest.startswith(SHA256_START):
@@ -228,52 +228,47 @@ def load_inception(path: Path) -> Inception:
     return network.eval().requires_grad_(False)
 
 
-def find_inception(given: str) -> Path | None:
-    """Where the weights lie: `given`, a file, or "download"; "": the user's cache, None if they are not there.
+def find_inception(given: str | None) -> Path | None:
+    """Find the file of weights: `given`, or the user's cache for None and "download", which downloads it there first.
 
-    UserError where they cannot be downloaded.
+    None if no file was given and the cache has none; UserError if the download fails.
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "limner" / FILE
     if given == "download" and not cache.exists():
         _download(cache)
-    if given not in ("", "download"):
+    if given is not None and given != "download":
         return Path(given)
     return cache if cache.exists() else None
 
 
 def _download(target: Path) -> None:
-    aside = target.with_suffix(".new")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with urllib.request.urlopen(URL, timeout=30) as source, aside.open("wb") as sink:
-            shutil.copyfileobj(source, sink)
-        load_inception(aside)
-        aside.replace(target)
-    except OSError as error:  # what urllib raises is one too
-        raise UserError(
-            f"Inception weights cannot be downloaded ({error}): give --inception FILE, from {URL}"
-        ) from error
-    finally:
-        aside.unlink(missing_ok=True)
+        with atomic_write(target) as tmp_path:
+            with urllib.request.urlopen(URL, timeout=30) as source, tmp_path.open("wb") as file:
+                shutil.copyfileobj(source, file)
+            load_inception(tmp_path)
+    except OSError as error:  # urllib's errors are OSErrors
+        raise UserError(f"Inception weights: download failed ({error}): give --inception FILE, from {URL}") from error
 
 
-def resize_cleanly(picture: Uint8Image) -> Tensor:
-    """(H, W, 3) uint8 -> (3, 299, 299) in [-1, 1], by Pillow's antialiased bicubic on floats, never rounded between.
+def resize_antialiased(image: Uint8Image) -> Tensor:
+    """Resize (H, W, 3) uint8 to (3, 299, 299) in [-1, 1] by Pillow's antialiased bicubic on floats, without rounding.
 
-    Parmar et al. 2022 (arXiv:2104.11222): other resizers move FID by more than models differ.
+    Parmar et al. 2022 (arXiv:2104.11222): other resizers change FID by more than models differ.
     """
     planes = [
         np.asarray(Image.fromarray(plane).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
-        for plane in np.ascontiguousarray(picture.transpose(2, 0, 1), dtype=np.float32)
+        for plane in np.ascontiguousarray(image.transpose(2, 0, 1), dtype=np.float32)
     ]
     return torch.from_numpy(np.stack(planes)).clamp(0.0, 255.0) / 127.5 - 1.0
 
 
 @torch.no_grad()
-def extract(network: nn.Module, pictures: Iterable[Uint8Image], device: torch.device, batch_size: int = 32) -> Tensor:
-    """Features (N, D) float64 of pictures (H, W, 3) uint8, on the CPU."""
-    network, stream, features = network.to(device), iter(pictures), []
-    while batch := list(itertools.islice(stream, batch_size)):
-        images = torch.stack([resize_cleanly(picture) for picture in batch])
-        features.append(network(images.to(device)).double().cpu())
+def extract(network: nn.Module, images: Iterable[Uint8Image], device: torch.device, batch_size: int = 32) -> Tensor:
+    """Compute features (N, D) float64, on the CPU, of images (H, W, 3) uint8."""
+    network, stream, features = network.to(device), iter(images), []
+    while chunk := list(itertools.islice(stream, batch_size)):
+        batch = torch.stack([resize_antialiased(image) for image in chunk])
+        features.append(network(batch.to(device)).double().cpu())
     return torch.cat(features)

@@ -1,4 +1,4 @@
-"""Nearest training pictures: has a generator learned its data by heart?"""
+"""Nearest training images: has a generator memorised its data?"""
 
 from dataclasses import dataclass
 
@@ -7,42 +7,43 @@ import torch.nn.functional as F
 from torch import Tensor
 
 SIDE = 32
-"""Pictures are compared at this side, in pixels: a copy is a copy although its noise differs."""
-BLOCK = 256
+"""Images are compared at this side, in pixels, so that a copy with other noise is still found."""
+MAX_QUERIES = 256
+"""Queries per block of the distance matrix, which bounds memory."""
 
 
 @dataclass(frozen=True)
 class Neighbours:
-    """What lies nearest to each of N pictures."""
+    """The nearest candidates of N queries."""
 
     distance: Tensor
     """(N, count) root mean square differences, ascending, in the unit of the pixels."""
-    number: Tensor
-    """(N, count) int64 places among the candidates."""
+    index: Tensor
+    """(N, count) int64 indices of the candidates."""
 
 
 def nearest(queries: Tensor, candidates: Tensor, count: int = 1) -> Neighbours:
-    """The `count` nearest candidates of each query, (N, D) and (M, D), by Euclidean distance."""
-    distances = torch.cat([torch.cdist(block, candidates) for block in torch.split(queries, BLOCK)])
+    """Find the `count` nearest candidates (M, D) of each query (N, D) by Euclidean distance."""
+    distances = torch.cat([torch.cdist(block, candidates) for block in torch.split(queries, MAX_QUERIES)])
     found = (distances / queries.shape[1] ** 0.5).topk(count, dim=1, largest=False)
     return Neighbours(found.values, found.indices)
 
 
-def nearest_pictures(images: Tensor, data: Tensor, count: int = 1) -> Neighbours:
-    """The `count` of the data's pictures (M, C, S, S), mirrored or not, that are nearest to each image (N, C, S, S)."""
-    queries, straight, mirrored = (_small(part) for part in (images, data, data.flip(3)))
-    found = nearest(queries, torch.cat([straight, mirrored]), 2 * count)
-    number = found.number % len(data)
-    # A picture may be found as it is and mirrored: of each number the first, nearest, finding stays.
-    repeated = (number[:, :, None] == number[:, None, :]).tril(-1).any(dim=2)
+def nearest_images(images: Tensor, data: Tensor, count: int = 1) -> Neighbours:
+    """Find the `count` images of the data (M, C, S, S), mirrored or not, nearest to each image (N, C, S, S)."""
+    queries, original, mirrored = (_downsample(part) for part in (images, data, data.flip(3)))
+    found = nearest(queries, torch.cat([original, mirrored]), 2 * count)
+    index = found.index % len(data)
+    # An image may be found both as it is and mirrored: the first, nearest, occurrence of each index is kept.
+    repeated = (index[:, :, None] == index[:, None, :]).tril(-1).any(dim=2)
     order = repeated.long().argsort(dim=1, stable=True)[:, :count]
-    return Neighbours(found.distance.gather(1, order), number.gather(1, order))
+    return Neighbours(found.distance.gather(1, order), index.gather(1, order))
 
 
-def own_distance(data: Tensor) -> Tensor:
-    """(M,) distance of each of the data's pictures (M, C, S, S) to the nearest other one: the measure for samples'."""
-    return nearest_pictures(data, data, 2).distance[:, 1]
+def distance_within(data: Tensor) -> Tensor:
+    """Compute the distance of each image of the data (M, C, S, S) to the nearest other one: (M,)."""
+    return nearest_images(data, data, 2).distance[:, 1]
 
 
-def _small(images: Tensor) -> Tensor:
+def _downsample(images: Tensor) -> Tensor:
     return F.adaptive_avg_pool2d(images.double(), SIDE).flatten(1)

@@ -1,35 +1,37 @@
-"""How well a pix2pix bundle draws the pairs of a split, beside baselines that took no learning."""
+"""Evaluation of a translator on the pairs of a split, next to baselines that need no training."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from limner.core.batch import to_images
-from limner.core.bundle import BundleConfig, bundle_hash, load_bundle_config, load_generator
 from limner.core.config import require
-from limner.core.image_grid import comparison_sheet
+from limner.core.image_grid import comparison_grid
 from limner.core.images import LUMA, Uint8Image
-from limner.core.metrics.paired import PairScores, mean_scores, score_pair
-from limner.data_pipeline.index import Dataset, Record, load_dataset
+from limner.core.metrics.paired import PAIR_METRICS, PairScores, mean_scores, score_pair
+from limner.core.util.progress import track
+from limner.core.util.text import count_of
+from limner.data_pipeline.index import SPLITS, Dataset, Record
 from limner.data_pipeline.reference import read_pairs
 from limner.deploy.evaluation.report import Report, Table
+from limner.deploy.translation import Translator
 
-GENERATOR = "generator"
+GENERATOR, MEAN_SKETCH, GREY_PHOTO, BLANK_PAGE = "generator", "mean training sketch", "grey photo", "blank page"
+BASELINES = {
+    MEAN_SKETCH: "The average of all training sketches, one image for every photo: a useful generator scores better.",
+    GREY_PHOTO: "The photo without its colours: the score of drawing nothing at all.",
+    BLANK_PAGE: "White everywhere: low L1 even for this, since a sketch is mostly paper.",
+}
 EXTREMES = 4
-"""Best cases on the sheet, and as many worst ones."""
-DEFINITIONS = (
-    "L1: mean absolute difference as a fraction of full range, lower is better. PSNR: of each picture, then the mean. "
-    "SSIM: 7x7 windows, mean over R, G and B, at most 1, higher is better. Every pair is scored by itself."
-)
+"""Best pairs in the grid, and as many of the worst."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A photo, what the generator makes of it and what it should be: (S, S, 3) uint8 each."""
+    """A photo, the generator's sketch and the real one: (S, S, 3) uint8 each."""
 
     photo: Uint8Image
     generated: Uint8Image
@@ -37,48 +39,55 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Case:
-    """The scores of one pair, by who drew: the generator or a baseline."""
+class ScoredPair:
+    """The scores of one pair by method: the generator and the baselines."""
 
     record: Record
     scores: dict[str, PairScores]
 
 
 class PairEvaluator:
-    """A bundle's generator before the pairs of one split. One picture at a time: no figure depends on a batch size."""
+    """Scores a translator on a split, one image at a time, so that no score depends on a batch size."""
 
-    def __init__(self, model: Path, data: Path, split: str, device: torch.device) -> None:
-        """Raises UserError for a bundle, dataset or split that cannot be had, or that do not go together."""
-        self.model, self.split, self.device = model, split, device
-        self.config = load_bundle_config(model)
-        self.dataset = load_dataset(data)
-        self.records = self.dataset.split(split)
-        _check_match(self.config, self.dataset, self.records)
-        self.generator = load_generator(model).to(device)
+    def __init__(self, translator: Translator, dataset: Dataset, split: str | None = None) -> None:
+        """split: None: test, or else val, or else train, which is printed.
 
-    @torch.no_grad()
-    def draw(self, record: Record) -> Pair:
-        """The pair at the generator's size, without augmentation, and the generator's sketch."""
-        (batch,) = read_pairs(self.dataset.root, [record], self.config.image_size, batch_size=1)
+        Raises UserError if dataset and split do not suit the translator.
+        """
+        self.translator, self.dataset = translator, dataset
+        self.split = split or _default_split(dataset)
+        self.records = dataset.split(self.split)
+        _check_match(translator, dataset, self.records)
+
+    def run(self) -> Report:
+        """Score every pair."""
+        return self.report([self.score(record) for record in track(self.records, len(self.records), "evaluating")])
+
+    def generate(self, record: Record) -> Pair:
+        """Read a pair at the generator's size, without augmentation, and generate its sketch."""
+        size = self.translator.image_size
+        (batch,) = read_pairs(self.dataset.root, [record], size, batch_size=1)
         assert batch.sketch is not None
-        generated = self.generator(batch.photo.to(self.device), batch.style.to(self.device))
-        return Pair(*(to_images(images)[0] for images in (batch.photo, generated, batch.sketch)))
+        photo, real = to_images(batch.photo)[0], to_images(batch.sketch)[0]
+        styles = [record.style] if self.translator.styles else None
+        (generated,) = self.translator.generate([photo], 1, styles)
+        return Pair(photo, generated, real)
 
-    def judge(self, record: Record) -> Case:
-        """Score the generator's sketch and the baselines' against the real one."""
-        pair = self.draw(record)
+    def score(self, record: Record) -> ScoredPair:
+        """Score the generator's sketch and the baselines against the real sketch."""
+        pair = self.generate(record)
         grey = np.rint(pair.photo @ LUMA).astype(np.uint8)
-        drawn = {GENERATOR: pair.generated}
+        images = {GENERATOR: pair.generated}
         if self.mean_sketch is not None:
-            drawn["mean training sketch"] = self.mean_sketch
-        drawn["grey photo"] = np.repeat(grey[..., None], 3, axis=2)
-        drawn["blank page"] = np.full_like(pair.real, 255)
-        return Case(record, {name: score_pair(picture, pair.real) for name, picture in drawn.items()})
+            images[MEAN_SKETCH] = self.mean_sketch
+        images[GREY_PHOTO] = np.repeat(grey[..., None], 3, axis=2)
+        images[BLANK_PAGE] = np.full_like(pair.real, 255)
+        return ScoredPair(record, {name: score_pair(image, pair.real) for name, image in images.items()})
 
     @cached_property
     def mean_sketch(self) -> Uint8Image | None:
-        """The mean of all training sketches, of whatever style; None where the dataset has none."""
-        size = self.config.image_size
+        """The mean of all training sketches, of whatever style; None if the dataset has none."""
+        size = self.translator.image_size
         sketches = [replace(row, photo=row.sketch, sketch=None) for row in self.dataset.splits["train"] if row.sketch]
         if not sketches:
             return None
@@ -88,88 +97,96 @@ class PairEvaluator:
         mean: Uint8Image = to_images(total / len(sketches))[0]
         return mean
 
-    def report(self, cases: Sequence[Case]) -> Report:
-        """Mean figures over all cases and over each style's, each case's own, and the best and the worst as a sheet."""
+    def report(self, pairs: Sequence[ScoredPair]) -> Report:
+        """Report means over all pairs and over those of each style, and show the best and the worst pairs."""
         by_style = {
             name: members
             for number, name in enumerate(self.dataset.styles)
-            if (members := [case for case in cases if case.record.style == number])
+            if (members := [pair for pair in pairs if pair.record.style == number])
         }
         facts: dict[str, str | int] = {
-            "model": str(self.model),
-            "model_sha256": bundle_hash(self.model),
+            "model": self.translator.name,
+            "model_sha256": self.translator.source.bundle_hash,
             "data": str(self.dataset.root),
             "data_name": self.dataset.name,
             "data_sha256": self.dataset.content_hash,
             "split": self.split,
-            "pairs": len(cases),
-            "image_size": self.config.image_size,
+            "pairs": len(pairs),
+            "image_size": self.translator.image_size,
         }
-        figures = {
-            "scores": _as_json(cases),
-            "styles": {name: _as_json(members) for name, members in by_style.items()},
-            "cases": {case.record.id: asdict(case.scores[GENERATOR]) for case in cases},
+        metrics = {
+            "scores": _means(pairs),
+            "styles": {name: _means(members) for name, members in by_style.items()},
+            "cases": {pair.record.id: pair.scores[GENERATOR] for pair in pairs},
         }
+        baselines = {name: text for name, text in BASELINES.items() if name in pairs[0].scores}
         return Report(
-            title=f"Evaluation of {self.model} on {self.dataset.name}, {self.split}",
+            title=f"Evaluation of {self.translator.name} on {self.dataset.name}, {self.split}",
             facts=facts,
-            tables=[_table("all", cases), *(_table(name, members) for name, members in by_style.items())],
-            notes=DEFINITIONS,
-            sheet=self.sheet(cases),
-            sheet_title=f"Best and worst by SSIM of {len(cases)}",
-            metrics={**facts, **figures},
+            tables=[_table("all", pairs), *(_table(name, members) for name, members in by_style.items())],
+            definitions={**{metric.title: metric.definition for metric in PAIR_METRICS}, **baselines},
+            grid=self.grid(pairs),
+            grid_title=f"Best and worst of {count_of(len(pairs), 'pair')} by SSIM",
+            metrics={**facts, **metrics},
         )
 
-    def sheet(self, cases: Sequence[Case]) -> Uint8Image:
-        """The cases with the highest SSIM, best first, then those with the lowest, worst first; none of them twice."""
-        ranked = sorted(cases, key=lambda case: -case.scores[GENERATOR].ssim)
+    def grid(self, pairs: Sequence[ScoredPair]) -> Uint8Image:
+        """Show the pairs with the highest SSIM, best first, then those with the lowest, worst first; none twice."""
+        ranked = sorted(pairs, key=lambda pair: -pair.scores[GENERATOR]["ssim"])
         count = min(EXTREMES, (len(ranked) + 1) // 2)
         best, worst = ranked[:count], ranked[count:][: -count - 1 : -1]
-        pairs = [self.draw(case.record) for case in (*best, *worst)]
+        images = [self.generate(pair.record) for pair in (*best, *worst)]
         captions = [
-            f"{rank} {number}: {_caption(case)}"
-            for rank, chosen in (("best", best), ("worst", worst))
-            for number, case in enumerate(chosen, 1)
+            f"{rank} {number}: {_caption(pair)}"
+            for rank, members in (("best", best), ("worst", worst))
+            for number, pair in enumerate(members, 1)
         ]
-        columns = {name: [getattr(pair, name) for pair in pairs] for name in ("photo", "generated", "real")}
-        return comparison_sheet(columns, captions)
+        columns = {name: [getattr(pair, name) for pair in images] for name in ("photo", "generated", "real")}
+        return comparison_grid(columns, captions)
 
 
-def _caption(case: Case) -> str:
-    scores = case.scores[GENERATOR]
-    return f"L1 {scores.l1:.3f}, SSIM {scores.ssim:.3f}, {case.record.id}"
+def _default_split(dataset: Dataset) -> str:
+    """Return the first of test, val and train that has images; print it if it is not test."""
+    split = next((name for name in reversed(SPLITS) if dataset.splits[name]), "test")
+    if split != "test":
+        print(f"--split {split} ({dataset.root} has no test split)", flush=True)
+    return split
 
 
-def _means(cases: Sequence[Case]) -> dict[str, PairScores]:
-    return {name: mean_scores(case.scores[name] for case in cases) for name in cases[0].scores}
+def _caption(pair: ScoredPair) -> str:
+    return ", ".join([pair.record.id, *(f"{title} {value}" for title, value in _formatted(pair.scores[GENERATOR]))])
 
 
-def _as_json(cases: Sequence[Case]) -> dict[str, dict[str, float]]:
-    return {name: asdict(scores) for name, scores in _means(cases).items()}
+def _formatted(scores: PairScores) -> list[tuple[str, str]]:
+    """Title and rounded value of each metric."""
+    return [(metric.title, f"{scores[metric.key]:.{metric.decimals}f}") for metric in PAIR_METRICS]
 
 
-def _table(name: str, cases: Sequence[Case]) -> Table:
-    rows = [
-        (drawn_by, f"{mean.l1:.4f}", f"{mean.psnr_db:.2f}", f"{mean.ssim:.4f}")
-        for drawn_by, mean in _means(cases).items()
-    ]
-    return Table(f"{name} ({len(cases)} pairs)", ("drawn by", "L1", "PSNR (dB)", "SSIM"), rows)
+def _means(pairs: Sequence[ScoredPair]) -> dict[str, PairScores]:
+    return {method: mean_scores(pair.scores[method] for pair in pairs) for method in pairs[0].scores}
 
 
-def _check_match(config: BundleConfig, dataset: Dataset, records: Sequence[Record]) -> None:
-    """UserError where the bundle cannot be judged on these records."""
+def _table(name: str, pairs: Sequence[ScoredPair]) -> Table:
+    rows = [(method, *(value for _, value in _formatted(mean))) for method, mean in _means(pairs).items()]
+    title = f"{name} ({count_of(len(pairs), 'pair')})"
+    return Table(title, ("method", *(metric.title for metric in PAIR_METRICS)), rows)
+
+
+def _check_match(translator: Translator, dataset: Dataset, records: Sequence[Record]) -> None:
+    """Raise UserError if the translator cannot be evaluated on these records."""
     unpaired = sum(record.sketch is None for record in records)
     require(
         not unpaired,
-        f"{dataset.root}: {unpaired} of {len(records)} photos have no sketch: give --data a paired dataset",
+        f"{dataset.root}: photos without a sketch: {unpaired} of {len(records)}; give --data a paired dataset",
     )
     require(
-        config.styles in ((), dataset.styles),
-        f"the model was trained on styles {', '.join(config.styles)}, {dataset.root} has "
+        translator.styles in ((), dataset.styles),
+        f"the model was trained on styles {', '.join(translator.styles)}, {dataset.root} has "
         f"{', '.join(dataset.styles) or 'none'}: give --data a dataset of the model's styles",
     )
+    fit = translator.source.fit
     require(
-        config.fit == dataset.fit,
-        f"the model was trained on pictures fitted by {config.fit}, those of {dataset.root} are by {dataset.fit}: "
-        f"prepare the dataset with --fit {config.fit}",
+        fit == dataset.fit,
+        f"the model was trained on images fitted by {fit}, those of {dataset.root} are by {dataset.fit}: "
+        f"prepare the dataset with --fit {fit}",
     )

@@ -1,4 +1,4 @@
-"""What an evaluation leaves: metrics.json for programs, report.md and report.html for people, sheet.png for the eye."""
+"""The report of an evaluation: metrics.json for programs, report.md and report.html for people, sheet.png for both."""
 
 import base64
 import html
@@ -17,8 +17,8 @@ from limner.core.images import Uint8Image
 from limner.core.util.errors import UserError
 from limner.core.util.files import atomic_write
 
-METRICS, MARKDOWN, HTML, SHEET = "metrics.json", "report.md", "report.html", "sheet.png"
-STYLE = """
+METRICS, MARKDOWN, HTML, GRID = "metrics.json", "report.md", "report.html", "sheet.png"
+CSS = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #222; background: #fafaf7 }
 body { max-width: 1100px; margin: 2em auto; padding: 0 1em }
 h1 { font-size: 1.5em } h2 { font-size: 1.15em; margin: 1.6em 0 .4em }
@@ -27,14 +27,15 @@ table { border-collapse: collapse; background: #fff }
 th, td { padding: .3em 1em; border-bottom: 1px solid #ddd; text-align: right; font-variant-numeric: tabular-nums }
 th:first-child, td:first-child { text-align: left }
 tbody tr:first-child { font-weight: bold }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: 0 1em; font-size: .85em; color: #555 }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .2em 1em }
+dl:last-of-type { font-size: .85em; color: #555 }
 dd { margin: 0; overflow-wrap: anywhere } img { max-width: 100% }
 """
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text; the first row is the one that matters, the others are for comparison."""
+    """Rows of text; the first row is the model's, the others are for comparison."""
 
     title: str
     columns: Sequence[str]
@@ -49,16 +50,16 @@ class Report:
     facts: Mapping[str, str | int]
     """What was evaluated on what."""
     tables: Sequence[Table]
-    notes: str
-    """How the figures are defined."""
-    sheet: Uint8Image
-    sheet_title: str
+    definitions: Mapping[str, str]
+    """A sentence for each metric and each baseline in the tables."""
+    grid: Uint8Image
+    grid_title: str
     metrics: Mapping[str, Any]
-    """All figures, for metrics.json; what is not finite becomes null."""
+    """All values, for metrics.json; what is not finite becomes null."""
 
 
 def check_output(out: Path) -> None:
-    """UserError unless `out` is free or holds an earlier evaluation, whose files are then replaced."""
+    """Raise UserError unless `out` is free or holds an earlier evaluation, whose files are then replaced."""
     if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or (out / METRICS).is_file())):
         raise UserError(
             f"{out} exists and is not an evaluation (no {METRICS}): give another --out, nothing was changed"
@@ -66,16 +67,18 @@ def check_output(out: Path) -> None:
 
 
 def write_report(out: Path, report: Report) -> None:
-    """Write the four files into `out`, each whole or not at all; metrics.json, which marks an evaluation, first."""
+    """Write the four files into `out`, atomically each; metrics.json, which marks an evaluation, first."""
     out.mkdir(parents=True, exist_ok=True)
     metrics = json.dumps(_finite(report.metrics), indent=2, ensure_ascii=False, allow_nan=False)
-    with atomic_write(out / METRICS) as aside:
-        aside.write_text(metrics + "\n", encoding="utf-8")
-    save_png(out / SHEET, report.sheet)
-    with atomic_write(out / MARKDOWN) as aside:
-        aside.write_text(to_markdown(report), encoding="utf-8")
-    with atomic_write(out / HTML) as aside:
-        aside.write_text(to_html(report, (out / SHEET).read_bytes()), encoding="utf-8")
+    _write(out / METRICS, metrics + "\n")
+    save_png(out / GRID, report.grid)
+    _write(out / MARKDOWN, to_markdown(report))
+    _write(out / HTML, to_html(report, (out / GRID).read_bytes()))
+
+
+def _write(path: Path, text: str) -> None:
+    with atomic_write(path) as tmp_path:
+        tmp_path.write_text(text, encoding="utf-8")
 
 
 def show_report(report: Report) -> None:
@@ -83,29 +86,27 @@ def show_report(report: Report) -> None:
     console = Console()
     for table in report.tables:
         first, *others = table.columns
-        shown = RichTable(first, title=table.title, title_justify="left")
+        printed = RichTable(first, title=table.title, title_justify="left")
         for column in others:
-            shown.add_column(column, justify="right")
+            printed.add_column(column, justify="right")
         for row in table.rows:
-            shown.add_row(*row)
-        console.print(shown)
+            printed.add_row(*row)
+        console.print(printed)
 
 
 def to_markdown(report: Report) -> str:
-    """The report as Markdown; the sheet is the file beside it."""
-    parts = [f"# {report.title}"]
+    """Format the report as Markdown; the grid is the file next to it."""
+    parts = [f"# {report.title}", f"## {report.grid_title}", f"![{report.grid_title}]({GRID})"]
     for table in report.tables:
         head = [table.columns, ["---", *["---:"] * (len(table.columns) - 1)]]
         parts += [f"## {table.title}", "\n".join(f"| {' | '.join(row)} |" for row in [*head, *table.rows])]
+    definitions = "\n".join(f"- **{name}**: {text}" for name, text in report.definitions.items())
     facts = "\n".join(f"- {name}: `{value}`" for name, value in report.facts.items())
-    return (
-        "\n\n".join([*parts, report.notes, f"## {report.sheet_title}", f"![{report.sheet_title}]({SHEET})", facts])
-        + "\n"
-    )
+    return "\n\n".join([*parts, "## What the numbers mean", definitions, "## What was evaluated", facts]) + "\n"
 
 
 def to_html(report: Report, png: bytes) -> str:
-    """The report as one HTML page that needs no other file; `png` is its sheet."""
+    """Format the report as one HTML page that needs no other file; `png` is its grid."""
 
     def row(cells: Sequence[str], kind: str) -> str:
         return "<tr>" + "".join(f"<{kind}>{html.escape(cell)}</{kind}>" for cell in cells) + "</tr>"
@@ -116,23 +117,26 @@ def to_html(report: Report, png: bytes) -> str:
         + "</tbody></table></section>\n"
         for table in report.tables
     )
-    facts = "".join(
-        f"<dt>{html.escape(name)}</dt><dd>{html.escape(str(fact))}</dd>" for name, fact in report.facts.items()
-    )
-    title, sheet_title = html.escape(report.title), html.escape(report.sheet_title)
+    title, grid_title = html.escape(report.title), html.escape(report.grid_title)
     return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{title}</title><style>{STYLE}</style></head>
+<title>{title}</title><style>{CSS}</style></head>
 <body><h1>{title}</h1>
+<h2>{grid_title}</h2>
+<img alt="{grid_title}" src="data:image/png;base64,{base64.b64encode(png).decode()}">
 <div class="tables">
 {tables}</div>
-<p>{html.escape(report.notes)}</p>
-<h2>{sheet_title}</h2>
-<img alt="{sheet_title}" src="data:image/png;base64,{base64.b64encode(png).decode()}">
+<h2>What the numbers mean</h2>
+{_description_list(report.definitions)}
 <h2>What was evaluated</h2>
-<dl>{facts}</dl>
+{_description_list(report.facts)}
 </body></html>
 """
+
+
+def _description_list(entries: Mapping[str, str | int]) -> str:
+    items = (f"<dt>{html.escape(name)}</dt><dd>{html.escape(str(text))}</dd>" for name, text in entries.items())
+    return f"<dl>{''.join(items)}</dl>"
 
 
 def _finite(value: Any) -> Any:

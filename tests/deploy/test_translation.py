@@ -1,103 +1,164 @@
-"""Any picture through squares and back: sizes, seams, batches and names."""
+"""Any photo through squares and back: sizes, seams, batches, styles, and every kind of input."""
 
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
+from PIL import Image
 
+from limner.core.batch import to_tensor
 from limner.core.config import Fit
+from limner.core.images import Uint8Image
+from limner.core.signature import Port, Signature
 from limner.core.util.errors import UserError
 from limner.data_pipeline.images import resize
-from limner.deploy.translation import find_pictures, translate, translate_tiled
+from limner.deploy.batch_profile import BatchProfile
+from limner.deploy.engine import Engine
+from limner.deploy.manifest import Source
+from limner.deploy.translation import Mode, Translator, translate_fitted, translate_tiled
 
-Pixels = npt.NDArray[np.uint8]
 
-
-def negative(squares: Pixels) -> Pixels:
+def negative(squares: Iterable[Uint8Image]) -> Iterator[Uint8Image]:
     """A generator whose result at a pixel depends on that pixel alone."""
-    return np.asarray(255 - squares)
+    return (np.asarray(255 - square) for square in squares)
 
 
-def identity(squares: Pixels) -> Pixels:
+def identity(squares: Iterable[Uint8Image]) -> Iterable[Uint8Image]:
     return squares
 
 
-def portrait(height: int, width: int, rng: np.random.Generator) -> Pixels:
-    """A smooth picture, which survives resizing."""
+def portrait(height: int, width: int, rng: np.random.Generator) -> Uint8Image:
+    """A smooth image, which survives resizing."""
     return resize(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8), width, height)
+
+
+class Darkener:
+    """A runtime of uint8 images: 255 - image, minus the style's number."""
+
+    def run(self, inputs: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.uint8]:
+        style = inputs.get("style", np.zeros(len(inputs["photo"]), np.int64))
+        result: Uint8Image = (255 - inputs["photo"] - style[:, None, None, None]).astype(np.uint8)
+        return result
+
+    def close(self) -> None:
+        pass
+
+
+def darkener(styles: tuple[str, ...] = (), fit: Fit = "stretch", channels: int = 3) -> Translator:
+    """A translator of 64 pixels on it."""
+    image = Port("photo", (64, 64, channels), "uint8")
+    signature = Signature((image, *[Port("style", (), "int64")] * bool(styles)), image, len(styles))
+    source = Source("0" * 64, "pix2pix", 64, fit, styles)
+    return Translator(Engine("darkener", signature, BatchProfile(1, 2, 4), Darkener(), source))
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (200, 150), (33, 257), (1, 90)])
 @pytest.mark.parametrize("fit", ["stretch", "pad", "crop"])
-def test_results_have_the_pictures_own_size(shape: tuple[int, int], fit: Fit, rng: np.random.Generator) -> None:
-    (sketch,) = translate([portrait(*shape, rng)], negative, 64, fit)
+def test_results_have_the_photos_own_size(shape: tuple[int, int], fit: Fit, rng: np.random.Generator) -> None:
+    (sketch,) = translate_fitted([portrait(*shape, rng)], negative, 64, fit)
     side = min(shape)
     assert sketch.shape == ((side, side, 3) if fit == "crop" else (*shape, 3))
 
 
 @pytest.mark.parametrize("fit", ["stretch", "pad"])
 def test_what_goes_in_comes_back_at_its_place(fit: Fit, rng: np.random.Generator) -> None:
-    picture = portrait(90, 120, rng)
-    (same,) = translate([picture], identity, 64, fit)
-    assert np.abs(same.astype(int) - picture).mean() < 4
+    photo = portrait(90, 120, rng)
+    (same,) = translate_fitted([photo], identity, 64, fit)
+    assert np.abs(same.astype(int) - photo).mean() < 4
 
 
-def test_results_do_not_depend_on_company(rng: np.random.Generator) -> None:
-    pictures = [portrait(50 + i, 80 - i, rng) for i in range(5)]
-    together = translate(pictures, negative, 32, "pad")
-    for picture, sketch in zip(pictures, together, strict=True):
-        np.testing.assert_array_equal(translate([picture], negative, 32, "pad")[0], sketch)
+def test_results_do_not_depend_on_the_other_photos(rng: np.random.Generator) -> None:
+    photos = [portrait(50 + i, 80 - i, rng) for i in range(5)]
+    together = translate_fitted(photos, negative, 32, "pad")
+    for photo, sketch in zip(photos, together, strict=True):
+        np.testing.assert_array_equal(translate_fitted([photo], negative, 32, "pad")[0], sketch)
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (65, 64), (150, 97), (64, 300)])
-@pytest.mark.parametrize("batch", [1, 3])
-def test_tiles_of_a_pixelwise_generator_leave_no_seam(
-    shape: tuple[int, int], batch: int, rng: np.random.Generator
-) -> None:
-    picture = rng.integers(0, 256, (*shape, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(translate_tiled(picture, negative, 64, batch), 255 - picture)
+def test_tiles_of_a_pixelwise_generator_leave_no_seam(shape: tuple[int, int], rng: np.random.Generator) -> None:
+    photo = rng.integers(0, 256, (*shape, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(translate_tiled(photo, negative, 64), 255 - photo)
 
 
-def test_a_picture_smaller_than_a_tile_is_enlarged_and_reduced_again(rng: np.random.Generator) -> None:
-    picture = portrait(40, 30, rng)
-    sketch = translate_tiled(picture, identity, 64, 2)
-    assert sketch.shape == picture.shape
-    assert np.abs(sketch.astype(int) - picture).mean() < 4
+def test_a_photo_smaller_than_a_tile_is_enlarged_and_reduced_again(rng: np.random.Generator) -> None:
+    photo = portrait(40, 30, rng)
+    sketch = translate_tiled(photo, identity, 64)
+    assert sketch.shape == photo.shape
+    assert np.abs(sketch.astype(int) - photo).mean() < 4
 
 
-def test_tiles_are_held_a_batch_at_a_time(rng: np.random.Generator) -> None:
-    sizes: list[int] = []
-
-    def counting(squares: Pixels) -> Pixels:
-        sizes.append(len(squares))
-        return squares
-
-    translate_tiled(portrait(300, 300, rng), counting, 64, 4)
-    assert max(sizes) == 4
-    assert sum(sizes) == 36
-
-
-def test_every_picture_gets_a_name_of_its_own(tmp_path: Path) -> None:
-    for name in ("a/one.jpg", "a/One.png", "b/one.jpg", "b/notes.txt"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    found = find_pictures([tmp_path / "a", tmp_path / "b", tmp_path / "b" / "notes.txt"])
-    assert [name for name, _ in found] == ["One", "one-2", "one-3", "notes"]
-    assert len({name.casefold() for name, _ in found}) == len(found)
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_modes_give_what_their_functions_give(batch_size: int, rng: np.random.Generator) -> None:
+    photos, translator = [portrait(90, 70, rng), portrait(64, 64, rng), portrait(70, 200, rng)], darkener(fit="pad")
+    fits: dict[Mode, Fit] = {"model": "pad", "stretch": "stretch", "pad": "pad", "crop": "crop"}
+    for mode, fit in fits.items():
+        expected = translate_fitted(photos, negative, 64, fit)
+        for sketch, other in zip(translator.translate(photos, None, mode, batch_size), expected, strict=True):
+            np.testing.assert_array_equal(sketch, other)
+    tiled = translator.translate(photos, mode="tile", batch_size=batch_size)
+    for photo, sketch in zip(photos, tiled, strict=True):
+        np.testing.assert_array_equal(sketch, 255 - photo)
 
 
-def test_folders_and_hidden_files_are_no_pictures(tmp_path: Path) -> None:
-    """Within the folder that is searched; the folder itself may be hidden."""
-    searched = tmp_path / ".mine"
-    for name in ("one.jpg", "._one.jpg", ".trash/two.jpg", "three.png/four.jpg"):
-        (searched / name).parent.mkdir(parents=True, exist_ok=True)
-        (searched / name).touch()
-    assert [name for name, _ in find_pictures([searched])] == ["one", "four"]
+def test_an_image_may_be_anything_that_holds_one(tmp_path: Path, rng: np.random.Generator) -> None:
+    array = portrait(50, 40, rng)
+    path = tmp_path / "photo.png"
+    Image.fromarray(array).save(path)
+    inputs: list[Any] = [path, str(path), Image.open(path), array, to_tensor(array[None])[0]]
+    translator = darkener()
+    single = [translator(image) for image in inputs]
+    for sketch in [*single, *translator(inputs), *translator(tuple(inputs), batch_size=2)]:
+        assert isinstance(sketch, Image.Image)
+        assert sketch.size == (40, 50)
+        np.testing.assert_array_equal(np.asarray(sketch), np.asarray(single[0]))
+    assert translator([]) == []
 
 
-def test_missing_paths_and_empty_folders_are_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"gone\.jpg: there is no such file or folder"):
-        find_pictures([tmp_path / "gone.jpg"])
-    with pytest.raises(UserError, match="holds no pictures"):
-        find_pictures([tmp_path])
+def test_styles_are_chosen_by_name_or_number(rng: np.random.Generator) -> None:
+    photo, translator = portrait(64, 64, rng) // 2, darkener(("ink", "chalk", "7"))
+    choices: list[tuple[Any, int]] = [("ink", 0), ("chalk", 1), ("7", 2), (1, 1), ("1", 1), (np.int64(2), 2)]
+    for style, number in choices:
+        np.testing.assert_array_equal(np.asarray(translator(photo, style=style)), 255 - photo - number)
+
+
+@pytest.mark.parametrize("style", [True, 1.0, -1, 3, "3", "-1", "Ink", "", "²", np.True_])
+def test_other_styles_are_refused(style: Any, rng: np.random.Generator) -> None:
+    with pytest.raises(UserError, match=r"style .*: must be one of 0 \(ink\), 1 \(chalk\), 2 \(7\)"):
+        darkener(("ink", "chalk", "7"))(portrait(64, 64, rng), style=style)
+
+
+def test_missing_and_superfluous_styles_are_refused(rng: np.random.Generator) -> None:
+    with pytest.raises(UserError, match=r"no style given: choose one of 0 \(ink\)"):
+        darkener(("ink",))(portrait(64, 64, rng))
+    with pytest.raises(UserError, match="style 0: darkener was trained without styles, leave it out"):
+        darkener()(portrait(64, 64, rng), style=0)
+
+
+def test_other_options_are_refused(rng: np.random.Generator) -> None:
+    photo: Any = portrait(64, 64, rng)
+    with pytest.raises(UserError, match="mode 'fast': must be one of model, stretch, pad, crop, tile"):
+        darkener()(photo, mode="fast")  # type: ignore[call-overload]
+    for given in (photo, [photo]):
+        with pytest.raises(UserError, match="batch-size 0: must be at least 1"):
+            darkener()(given, batch_size=0)
+
+
+def test_a_generator_of_one_channel_takes_and_gives_rgb(rng: np.random.Generator) -> None:
+    grey = np.repeat(portrait(64, 64, rng)[..., :1], 3, axis=2)
+    np.testing.assert_array_equal(np.asarray(darkener(channels=1)(grey)), 255 - grey)
+
+
+def test_a_translator_says_what_it_is_and_closes() -> None:
+    with darkener(("ink", "chalk")) as translator:
+        assert repr(translator) == "Translator('darkener', image_size=64, styles=('ink', 'chalk'))"
+        assert (translator.styles, translator.image_size) == (("ink", "chalk"), 64)
+    assert repr(darkener()) == "Translator('darkener', image_size=64)"
+
+
+def test_tensors_need_no_copy_of_torch_to_be_refused() -> None:
+    with pytest.raises(UserError, match=r"got a tensor of \(1, 3, 8, 8\) torch.float32: give \(3, H, W\) float"):
+        darkener()(torch.zeros(1, 3, 8, 8))

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from limner.core.bundle import BundleConfig, save_bundle
-from limner.core.networks.config import UNetConfig
+from limner.core.bundle import BundleConfig, bundle_hash, save_bundle
+from limner.core.networks.config import DCGANGeneratorConfig, UNetConfig
 from limner.core.util.errors import UserError
+from limner.deploy.build import BuildOptions, build
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 FILES = ["metrics.json", "report.html", "report.md", "sheet.png"]
@@ -50,6 +51,32 @@ def test_evaluates_the_newest_model_again_and_again(
 def test_another_split_and_place(evaluate: Evaluate, tiny_data: Path) -> None:
     evaluate("--model", "runs/tiny/model", "--data", tiny_data, "--split", "val", "--out", "a/b")
     assert json.loads(Path("a/b/metrics.json").read_text())["pairs"] == 2
+
+
+def test_what_takes_noise_is_compared_with_the_training_portraits(
+    evaluate: Evaluate, tiny_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever its task is called."""
+    config = BundleConfig("another", 64, "stretch", (), DCGANGeneratorConfig(latent=8, width=4))
+    save_bundle(Path("runs/noise/model"), config.build(), config)
+    evaluate("--data", tiny_data, "--model", "noise", "--out", "a")
+    metrics = json.loads(Path("a/metrics.json").read_text())
+    assert (metrics["split"], metrics["images"]) == ("train", 11)
+    assert list(metrics["scores"]) == ["generator", "data, mirrored"]
+    assert "11 samples against 11 portraits" in capsys.readouterr().out
+
+
+def test_an_engine_scores_as_its_bundle_does(evaluate: Evaluate, tiny_data: Path) -> None:
+    build(Path("runs/tiny/model"), Path("engine"), BuildOptions(backend="openvino"), report=lambda line: None)
+    found = []
+    for model, out in (("runs/tiny", "a"), ("engine", "b")):
+        evaluate("--model", model, "--data", tiny_data, "--out", out)
+        found.append(json.loads(Path(out, "metrics.json").read_text()))
+    bundle, engine = found
+    assert engine["model_sha256"] == bundle["model_sha256"] == bundle_hash("runs/tiny/model")
+    assert list(engine["scores"]) == list(bundle["scores"])
+    for method, scores in bundle["scores"].items():
+        assert engine["scores"][method] == pytest.approx(scores, rel=1e-3)
 
 
 def test_nothing_is_written_where_something_is_wrong(evaluate: Evaluate, tiny_data: Path, tmp_path: Path) -> None:

@@ -8,24 +8,28 @@ import numpy as np
 import pytest
 
 from limner.core.bundle import BundleConfig, save_bundle
-from limner.core.networks.config import UNetConfig
+from limner.core.networks.config import DCGANGeneratorConfig, UNetConfig
 from limner.core.networks.init import init_weights
 from limner.core.networks.unet import UNet
 from limner.core.util.errors import UserError
 from limner.data_pipeline.images import read_image
+from limner.deploy.build import BuildOptions, build
+from limner.deploy.manifest import Backend
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "translate.py"
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A generator without styles and one with three, both with random weights."""
+    """A generator without styles, one with three, both with random weights, and a sampler."""
     root = tmp_path_factory.mktemp("models")
     for name, styles in (("plain", ()), ("styled", ("outline", "hatched", "soft"))):
         config = UNetConfig(width=2, depth=4, styles=len(styles))
         unet = UNet(config)
         init_weights(unet, 0, std=0.3)
         save_bundle(root / name, unet, BundleConfig("pix2pix", 64, "stretch", styles, config))
+    noise = BundleConfig("dcgan", 64, "stretch", (), DCGANGeneratorConfig(latent=8, width=4))
+    save_bundle(root / "noise", noise.build(), noise)
     return {path.name: path for path in root.iterdir()}
 
 
@@ -35,7 +39,7 @@ def photos(tmp_path: Path, rng: np.random.Generator) -> Path:
     folder.mkdir()
     for name, shape in (("a.jpg", (80, 60, 3)), ("b.png", (50, 90, 4)), ("grey.png", (70, 70))):
         cv2.imwrite(str(folder / name), rng.integers(0, 256, shape, dtype=np.uint8))
-    (folder / "notes.txt").write_text("not a picture")
+    (folder / "notes.txt").write_text("not an image")
     return folder
 
 
@@ -44,7 +48,7 @@ def translate(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
     runpy.run_path(str(SCRIPT))["main"]()
 
 
-def test_a_folder_becomes_sketches_of_the_same_sizes_and_sheets(
+def test_a_folder_becomes_sketches_of_the_same_sizes_and_grids(
     models: dict[str, Path], photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
@@ -76,11 +80,36 @@ def test_tiles_and_styles(
     assert not np.array_equal(first, second)
 
 
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
+@pytest.mark.parametrize("profile", [(1, 2, 2), (4, 4, 8)])
+def test_an_engine_gives_what_its_bundle_gives(
+    backend: Backend,
+    profile: tuple[int, int, int],
+    models: dict[str, Path],
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In fp32, to 2 of 255, through the command: batches are split and padded to the engine's profile."""
+    build(models["styled"], tmp_path / "engine", BuildOptions(backend=backend, batch=profile), report=lambda line: None)
+    for mode in ("model", "tile"):
+        outs = []
+        for model in (models["styled"], tmp_path / "engine"):
+            outs.append(tmp_path / mode / model.name)
+            options = ("--style", "hatched", "--mode", mode, "--batch-size", 3)
+            translate(monkeypatch, photos, "--model", model, "--out", outs[-1], *options)
+        for path in outs[0].iterdir():
+            expected, sketch = (read_image(out / path.name).astype(int) for out in outs)
+            assert np.abs(sketch - expected).max() <= 2
+            assert expected.std() > 5  # something to see
+
+
 @pytest.mark.parametrize(
     ("model", "arguments", "message"),
     [
-        ("styled", [], r"style '': give --style, one of 0 \(outline\), 1 \(hatched\), 2 \(soft\)"),
-        ("styled", ["--style", "3"], "style '3': give --style"),
+        ("styled", [], r"no style given: choose one of 0 \(outline\), 1 \(hatched\), 2 \(soft\)"),
+        ("styled", ["--style", "3"], r"style '3': must be one of 0 \(outline\)"),
+        ("noise", [], "noise: generates portraits from noise and takes no photos: limner sample"),
         ("plain", ["--style", "0"], "was trained without styles"),
         ("plain", ["--batch-size", "0"], "batch-size 0"),
         ("nothing", [], "not a model bundle"),
@@ -105,19 +134,19 @@ def test_wrong_input_is_one_line(
 def test_no_photo_is_ever_overwritten(
     models: dict[str, Path], photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither by the sketch of another one nor by a sheet of comparisons."""
+    """Neither by the sketch of another one nor by a comparison grid."""
     (photos / "a.jpg").rename(photos / "b.jpg")
-    sheet = photos / "sheets" / "compare_01.png"
-    sheet.parent.mkdir()
-    (photos / "grey.png").rename(sheet)
-    before = {path: path.read_bytes() for path in (photos / "b.jpg", photos / "b.png", sheet)}
-    for given, target in (([photos / "b.jpg", photos / "b.png"], "b.png"), ([sheet], "sheets/compare_01.png")):
+    grid = photos / "sheets" / "compare_01.png"
+    grid.parent.mkdir()
+    (photos / "grey.png").rename(grid)
+    before = {path: path.read_bytes() for path in (photos / "b.jpg", photos / "b.png", grid)}
+    for given, target in (([photos / "b.jpg", photos / "b.png"], "b.png"), ([grid], "sheets/compare_01.png")):
         with pytest.raises(UserError, match=f"out .*photos: its {target} would overwrite the photo .*{target}, give"):
             translate(monkeypatch, *given, "--model", models["plain"], "--out", photos, "--compare")
     assert {path: path.read_bytes() for path in before} == before
 
 
-def test_a_bad_picture_is_named_and_the_others_are_translated(
+def test_a_bad_image_is_named_and_the_others_are_translated(
     models: dict[str, Path], photos: Path, tmp_path: Path
 ) -> None:
     data = (photos / "a.jpg").read_bytes()
@@ -125,7 +154,8 @@ def test_a_bad_picture_is_named_and_the_others_are_translated(
     command = [sys.executable, str(SCRIPT), str(photos), "--model", str(models["plain"]), "--out", str(tmp_path / "o")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].startswith("error: 1 pictures could not be read:")
+    assert done.stderr.splitlines()[-1].startswith("error: 1 image could not be read:")
     assert "cut.jpg" in done.stderr
     assert "Traceback" not in done.stderr
+    assert done.stdout.splitlines()[-1] == f"3 images in {tmp_path / 'o'}"
     assert sorted(path.stem for path in (tmp_path / "o").glob("*.png")) == ["a", "b", "grey"]

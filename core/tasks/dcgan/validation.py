@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from limner.core.batch import Batch, to_images
-from limner.core.image_grid import tiles
+from limner.core.image_grid import make_grid
 from limner.core.images import Uint8Image
 from limner.core.metrics.diversity import mean_pairwise_distance
 from limner.core.metrics.swd import sliced_wasserstein
@@ -43,7 +43,7 @@ class NoiseValidator:
 
     def sample_grid(self, generators: Mapping[str, nn.Module]) -> Uint8Image:
         """Make a square grid of samples, (H, W, 3) uint8."""
-        return tiles(list(to_images(self._generate(generators))))
+        return make_grid(list(to_images(self._generate(generators))))
 
     def evaluate(self, generators: Mapping[str, nn.Module], seen_images: int) -> dict[str, float]:
         """Compute the samples' diversity as a fraction of the data's, and their sliced Wasserstein distance to it.

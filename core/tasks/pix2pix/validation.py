@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from limner.core.batch import Batch, to_images
-from limner.core.image_grid import comparison_sheet
+from limner.core.image_grid import comparison_grid
 from limner.core.images import Uint8Image
 from limner.core.tasks.task import Validation
 from limner.core.tasks.validation import run_generator
@@ -35,7 +35,7 @@ class PairValidator:
             columns["photo"].extend(to_images(batch.photo))
             columns["generated"].extend(to_images(self._generate(generators, batch)))
             columns["real"].extend(to_images(batch.sketch))
-        return comparison_sheet({name: images[:GRID_ROWS] for name, images in columns.items()})
+        return comparison_grid({name: images[:GRID_ROWS] for name, images in columns.items()})
 
     def evaluate(self, generators: Mapping[str, nn.Module], seen_images: int) -> dict[str, float]:
         """Compute the mean absolute error as a fraction of full range; empty without held-out pairs."""

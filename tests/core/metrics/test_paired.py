@@ -1,15 +1,17 @@
 import math
+import re
 
 import numpy as np
 import pytest
 
 from limner.core.images import Uint8Image
-from limner.core.metrics.paired import PairScores, mean_scores, score_pair
+from limner.core.metrics import paired
+from limner.core.metrics.paired import PAIR_METRICS, PairMetric, mean_scores, score_pair
 
 
 @pytest.fixture
 def pair(rng: np.random.Generator) -> tuple[Uint8Image, Uint8Image]:
-    """A picture with some structure and a noisy copy, neither square nor grey."""
+    """An image with some structure and a noisy copy, neither square nor grey."""
     rows, columns = np.mgrid[:24, :31]
     real = np.stack([128 + 100 * np.sin(rows / 3), 4.0 * rows + columns, 200 - 3 * columns + 0 * rows], axis=2)
     noisy = real + rng.normal(0, 30, real.shape)
@@ -31,55 +33,68 @@ def ssim_by_formula(x: Uint8Image, y: Uint8Image) -> float:
 
 
 def test_scores_are_those_of_the_formulas(pair: tuple[Uint8Image, Uint8Image]) -> None:
-    ours, real = pair
-    scores = score_pair(ours, real)
-    apart = (ours.astype(float) - real) / 255
-    assert scores.l1 == pytest.approx(np.abs(apart).mean(), rel=1e-12)
-    assert scores.psnr_db == pytest.approx(-10 * math.log10((apart**2).mean()), rel=1e-12)
-    assert scores.ssim == pytest.approx(ssim_by_formula(ours, real), abs=1e-9)
-    assert 0.1 < scores.ssim < 0.95  # a case that tells
+    generated, real = pair
+    scores = score_pair(generated, real)
+    apart = (generated.astype(float) - real) / 255
+    assert scores["l1"] == pytest.approx(np.abs(apart).mean(), rel=1e-12)
+    assert scores["psnr_db"] == pytest.approx(-10 * math.log10((apart**2).mean()), rel=1e-12)
+    assert scores["ssim"] == pytest.approx(ssim_by_formula(generated, real), abs=1e-9)
+    assert 0.1 < scores["ssim"] < 0.95  # neither extreme
 
 
-def test_equal_pictures(pair: tuple[Uint8Image, Uint8Image]) -> None:
-    assert score_pair(pair[1], pair[1]) == PairScores(l1=0.0, psnr_db=math.inf, ssim=1.0)
+def test_equal_images(pair: tuple[Uint8Image, Uint8Image]) -> None:
+    assert score_pair(pair[1], pair[1]) == {"l1": 0.0, "psnr_db": math.inf, "ssim": 1.0}
 
 
 @pytest.mark.parametrize("offset", [1, 51, 255])
 def test_a_known_offset(offset: int) -> None:
     black = np.zeros((8, 8, 3), np.uint8)
     scores = score_pair(black + np.uint8(offset), black)
-    assert scores.l1 == pytest.approx(offset / 255)
-    assert scores.psnr_db == pytest.approx(20 * math.log10(255 / offset), abs=1e-9)
+    assert scores["l1"] == pytest.approx(offset / 255)
+    assert scores["psnr_db"] == pytest.approx(20 * math.log10(255 / offset), abs=1e-9)
 
 
-def test_either_picture_may_come_first(pair: tuple[Uint8Image, Uint8Image]) -> None:
-    ours, real = pair
-    there, back = score_pair(ours, real), score_pair(real, ours)
-    assert [there.l1, there.psnr_db, there.ssim] == pytest.approx([back.l1, back.psnr_db, back.ssim], rel=1e-12)
+def test_either_image_may_come_first(pair: tuple[Uint8Image, Uint8Image]) -> None:
+    generated, real = pair
+    there, back = score_pair(generated, real), score_pair(real, generated)
+    assert there == pytest.approx(back, rel=1e-12)
 
 
-def test_a_grey_pictures_ssim_is_that_of_its_luma(pair: tuple[Uint8Image, Uint8Image]) -> None:
-    grey, grey_real = (np.repeat(picture[..., :1], 3, axis=2) for picture in pair)
-    assert score_pair(grey, grey_real).ssim == pytest.approx(score_pair(grey[..., :1], grey_real[..., :1]).ssim)
+def test_a_grey_images_ssim_is_that_of_its_luma(pair: tuple[Uint8Image, Uint8Image]) -> None:
+    grey, grey_real = (np.repeat(image[..., :1], 3, axis=2) for image in pair)
+    assert score_pair(grey, grey_real)["ssim"] == pytest.approx(score_pair(grey[..., :1], grey_real[..., :1])["ssim"])
 
 
 def test_values_of_another_range_score_alike(pair: tuple[Uint8Image, Uint8Image]) -> None:
-    ours, real = pair
-    pixels, scaled = score_pair(ours, real), score_pair(ours / 127.5, real / 127.5, data_range=2.0)
-    assert [scaled.l1, scaled.psnr_db, scaled.ssim] == pytest.approx([pixels.l1, pixels.psnr_db, pixels.ssim], rel=1e-9)
+    generated, real = pair
+    pixels, scaled = score_pair(generated, real), score_pair(generated / 127.5, real / 127.5, data_range=2.0)
+    assert scaled == pytest.approx(pixels, rel=1e-9)
 
 
 def test_blur_costs_ssim_more_than_a_shade(pair: tuple[Uint8Image, Uint8Image]) -> None:
-    """What SSIM is for: at a lower L1, a picture without its detail scores worse than one that is a little darker."""
+    """What SSIM is for: at a lower L1, an image without its detail scores worse than one that is a little darker."""
     detail = pair[0]
     shifts = [np.roll(detail, (down, along), axis=(0, 1)) for down in range(-2, 3) for along in range(-2, 3)]
     blurred = np.mean(shifts, axis=0)
     darker = detail - np.minimum(detail, 40)
     blurry, shaded = score_pair(blurred, detail), score_pair(darker, detail)
-    assert blurry.l1 < shaded.l1
-    assert blurry.ssim < shaded.ssim
+    assert blurry["l1"] < shaded["l1"]
+    assert blurry["ssim"] < shaded["ssim"]
 
 
-def test_means_are_over_pictures() -> None:
-    mean = mean_scores(iter([PairScores(0.1, 10.0, 0.5), PairScores(0.3, 30.0, 0.7)]))
-    assert [mean.l1, mean.psnr_db, mean.ssim] == pytest.approx([0.2, 20.0, 0.6])
+def test_means_are_over_images() -> None:
+    rows = [{"l1": 0.1, "psnr_db": 10.0, "ssim": 0.5}, {"l1": 0.3, "psnr_db": 30.0, "ssim": 0.7}]
+    assert mean_scores(iter(rows)) == pytest.approx({"l1": 0.2, "psnr_db": 20.0, "ssim": 0.6})
+
+
+def test_a_row_of_the_table_is_all_that_a_metric_needs(
+    pair: tuple[Uint8Image, Uint8Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    largest = PairMetric("max", "largest", 1, "Largest difference: lower is better.", lambda a, b, _: abs(a - b).max())
+    monkeypatch.setattr(paired, "PAIR_METRICS", (*PAIR_METRICS, largest))
+    assert score_pair(*pair)["max"] == np.abs(pair[0].astype(float) - pair[1]).max()
+
+
+def test_every_definition_is_a_sentence_with_a_direction() -> None:
+    for metric in PAIR_METRICS:
+        assert re.fullmatch(r"[A-Z].*(lower|higher) is better\.", metric.definition)

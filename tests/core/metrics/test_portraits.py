@@ -1,4 +1,4 @@
-"""Metrics of sets of pictures against what is known of them; Inception's weights are not needed."""
+"""Metrics of sets of images against known values; Inception's weights are not needed."""
 
 import hashlib
 from pathlib import Path
@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from limner.core.metrics import inception
 from limner.core.metrics.diversity import mean_pairwise_distance
 from limner.core.metrics.fid import frechet_distance
-from limner.core.metrics.inception import Inception, extract, load_inception, resize_cleanly
+from limner.core.metrics.inception import Inception, extract, load_inception, resize_antialiased
 from limner.core.metrics.kid import kernel_distance, squared_discrepancy
-from limner.core.metrics.neighbours import nearest_pictures, own_distance
+from limner.core.metrics.neighbours import distance_within, nearest_images
 from limner.core.metrics.precision_recall import precision_recall
 from limner.core.metrics.swd import laplacian_pyramid, sliced_wasserstein
 from limner.core.util.errors import UserError
@@ -52,13 +52,13 @@ def test_kernel_distance_has_no_bias_and_grows_with_the_difference() -> None:
     assert float(squared_discrepancy(normal(12, 5), normal(12, 5, seed=1))) == pytest.approx(slow)
 
 
-def _slow_discrepancy(ours: Tensor, theirs: Tensor) -> float:
+def _slow_discrepancy(first: Tensor, second: Tensor) -> float:
     def kernel(a: Tensor, b: Tensor) -> float:
         return float((a @ b / len(a) + 1.0) ** 3)
 
-    n = len(ours)
-    within = sum(kernel(part[i], part[j]) for part in (ours, theirs) for i in range(n) for j in range(n) if i != j)
-    across = sum(kernel(ours[i], theirs[j]) for i in range(n) for j in range(n))
+    n = len(first)
+    within = sum(kernel(part[i], part[j]) for part in (first, second) for i in range(n) for j in range(n) if i != j)
+    across = sum(kernel(first[i], second[j]) for i in range(n) for j in range(n))
     return within / (n * (n - 1)) - 2.0 * across / n**2
 
 
@@ -94,23 +94,21 @@ def test_sliced_distance_is_of_the_level_that_differs() -> None:
         sliced_wasserstein(smooth, other[:5])
 
 
-def test_a_copy_is_found_also_mirrored_and_each_picture_once() -> None:
+def test_a_copy_is_found_also_mirrored_and_each_image_once() -> None:
     data = torch.nn.functional.interpolate(normal(20, 3, 8, 8).float(), size=(64, 64))
     symmetric = (data[3] + data[3].flip(2)) / 2
     data[3] = symmetric
-    found = nearest_pictures(torch.stack([data[5].flip(2), data[3]]), data, count=3)
-    assert found.number[:, 0].tolist() == [5, 3]
+    found = nearest_images(torch.stack([data[5].flip(2), data[3]]), data, count=3)
+    assert found.index[:, 0].tolist() == [5, 3]
     assert found.distance[:, 0].max() < 1e-3
-    assert all(len(set(row)) == 3 for row in found.number.tolist())
-    assert own_distance(data).min() > 0.1
+    assert all(len(set(row)) == 3 for row in found.index.tolist())
+    assert distance_within(data).min() > 0.1
 
 
-def test_clean_resizing_is_pillows_and_unrounded() -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
-    plane = np.asarray(
-        Image.fromarray(picture[:, :, 1].astype(np.float32)).resize((299, 299), Image.Resampling.BICUBIC)
-    )
-    resized = resize_cleanly(picture)
+def test_antialiased_resizing_is_pillows_and_unrounded() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    plane = np.asarray(Image.fromarray(image[:, :, 1].astype(np.float32)).resize((299, 299), Image.Resampling.BICUBIC))
+    resized = resize_antialiased(image)
     assert resized.shape == (3, 299, 299)
     torch.testing.assert_close(resized[1], torch.from_numpy(plane.clip(0, 255)) / 127.5 - 1.0)
 
@@ -123,8 +121,8 @@ class Means(nn.Module):
 
 
 def test_features_come_in_order_whatever_the_batch() -> None:
-    pictures = [np.full((8, 8, 3), value, np.uint8) for value in (0, 51, 255)]
-    features = extract(Means(), pictures, torch.device("cpu"), batch_size=2)
+    images = [np.full((8, 8, 3), value, np.uint8) for value in (0, 51, 255)]
+    features = extract(Means(), images, torch.device("cpu"), batch_size=2)
     torch.testing.assert_close(features[:, 0], torch.tensor([-1.0, -0.6, 1.0], dtype=torch.float64))
 
 

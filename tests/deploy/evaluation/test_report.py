@@ -16,10 +16,10 @@ from limner.deploy.evaluation.report import Report, Table, check_output, show_re
 REPORT = Report(
     title="Evaluation of <model> & co",
     facts={"model": "runs/<x>/model", "pairs": 3},
-    tables=[Table("all (3 pairs)", ("drawn by", "L1"), [("generator", "0.1000"), ("blank page", "0.5000")])],
-    notes="L1 < 1.",
-    sheet=np.arange(20 * 30 * 3, dtype=np.uint8).reshape(20, 30, 3),
-    sheet_title="Best and worst",
+    tables=[Table("all (3 pairs)", ("method", "L1"), [("generator", "0.1000"), ("blank page", "0.5000")])],
+    definitions={"L1": "L1 < 1.", "blank page": "White & empty."},
+    grid=np.arange(20 * 30 * 3, dtype=np.uint8).reshape(20, 30, 3),
+    grid_title="Best and worst",
     metrics={"scores": {"generator": {"l1": 0.1, "psnr_db": math.inf}}, "many": [math.nan, 1.0, "text"]},
 )
 
@@ -51,7 +51,7 @@ def test_the_four_files(tmp_path: Path) -> None:
     out = tmp_path / "a" / "eval"
     write_report(out, REPORT)
     assert sorted(path.name for path in out.iterdir()) == ["metrics.json", "report.html", "report.md", "sheet.png"]
-    assert np.array_equal(read_image(out / "sheet.png"), REPORT.sheet)
+    assert np.array_equal(read_image(out / "sheet.png"), REPORT.grid)
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics == {"scores": {"generator": {"l1": 0.1, "psnr_db": None}}, "many": [None, 1.0, "text"]}
 
@@ -64,15 +64,31 @@ def test_the_page_needs_no_other_file(tmp_path: Path) -> None:
     kind, _, data = source.partition(",")
     assert kind == "data:image/png;base64"
     assert base64.b64decode(data) == (tmp_path / "sheet.png").read_bytes()
-    for text in (REPORT.title, "runs/<x>/model", "generator", "0.5000", REPORT.notes):
+    for text in (REPORT.title, "runs/<x>/model", "generator", "0.5000", "L1 < 1.", "White & empty."):
         assert text in page.texts
 
 
 def test_markdown_has_every_figure_in_well_formed_tables() -> None:
     lines = to_markdown(REPORT).splitlines()
     rows = [line for line in lines if line.startswith("|")]
-    assert rows == ["| drawn by | L1 |", "| --- | ---: |", "| generator | 0.1000 |", "| blank page | 0.5000 |"]
+    assert rows == ["| method | L1 |", "| --- | ---: |", "| generator | 0.1000 |", "| blank page | 0.5000 |"]
     assert "![Best and worst](sheet.png)" in lines
+
+
+def test_images_come_first_and_every_number_is_explained() -> None:
+    for page in (to_markdown(REPORT), to_html(REPORT, b"")):
+        order = [
+            page.index(html.escape(words) if "<html" in page else words)
+            for words in (
+                "Best and worst",
+                "all (3 pairs)",
+                "What the numbers mean",
+                "White & empty.",
+                "What was evaluated",
+                "<x>",
+            )
+        ]
+        assert order == sorted(order)
 
 
 def test_markup_in_texts_stays_text() -> None:
@@ -85,7 +101,7 @@ def test_markup_in_texts_stays_text() -> None:
 def test_shown_on_paper_without_loss(capsys: pytest.CaptureFixture[str]) -> None:
     show_report(REPORT)
     shown = capsys.readouterr().out
-    for word in ("all (3 pairs)", "drawn by", "blank page", "0.5000"):
+    for word in ("all (3 pairs)", "method", "blank page", "0.5000"):
         assert word in shown
 
 
