@@ -39,7 +39,7 @@ TYPES := .types/limner
 
 check: install
 	mkdir -p $(TYPES)
-	ln -sfn $(addprefix ../../,core data_pipeline distributed deploy benchmarks $(wildcard limner/*.py) limner/py.typed) $(TYPES)
+	ln -sfn $(addprefix ../../,core data_pipeline distributed deploy benchmarks $(wildcard limner/*.py) limner/commands limner/py.typed) $(TYPES)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(TYPES) scripts tests

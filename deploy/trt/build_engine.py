@@ -1,11 +1,13 @@
-"""Turn a model bundle into an engine that is proven to be the same generator: `python deploy/trt/build_engine.py`."""
+"""`limner build`: turn a model bundle into an engine that is proven to be the same generator."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from limner.core.runs import ENGINES, MODEL, find_model
 from limner.core.util.cli import parse
 from limner.core.util.errors import run_command
+from limner.core.util.log import log
 from limner.deploy.build import BuildOptions, build
 from limner.deploy.manifest import Manifest
 
@@ -15,20 +17,20 @@ class Command(BuildOptions):
     """Build an engine for this machine from a model bundle, compare it with the bundle and measure it."""
 
     model: str = ""
-    """The bundle; left out: that of the newest run."""
+    """A model bundle, or a run that has one; left out: the newest run."""
     out: str = ""
     """The engine directory to make; left out: engines/NAME, by the run's name."""
 
 
-def main() -> None:
-    """Build, and say where the engine is and how it compares."""
-    command = parse(Command)
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Build, and tell where the engine is and how it compares."""
+    command = parse(Command, arguments, prog="limner build")
     model = find_model(command.model)
     name = model.parent.name if model.name == MODEL else model.name
     out = Path(command.out) if command.out else ENGINES / name
-    print(summary(build(model, out, command)))
-    print(f"engine: {out}")
-    print(f"next: python benchmarks/infer.py --model {model} --engine {out}")
+    log.info(summary(build(model, out, command)))
+    log.info(f"engine: {out}")
+    log.info(f"next: limner bench infer --model {model} --engine {out}")
 
 
 def summary(manifest: Manifest) -> str:

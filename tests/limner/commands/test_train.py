@@ -1,6 +1,5 @@
 """The command that users type: what it resolves, what it refuses, how it stops and resumes."""
 
-import importlib.util
 import json
 import re
 import resource
@@ -8,15 +7,16 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
+from limner.commands import train as train_command
+from limner.commands.train import main
 from limner.core.spec import RunSpec
 from limner.core.training.checkpoint import list_checkpoints, load_newest
 from limner.core.util.errors import UserError
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "train.py"
+SCRIPT = Path(__file__).parents[3] / "scripts" / "train.py"
 TINY = [
     *("--image-size", "64", "--epochs", "2", "--precision", "fp32", "--cpus-per-worker", "1", "--launcher", "local"),
     *("--batch-size", "1", "--generator.width", "4", "--generator.styles", "0", "--discriminator.width", "4"),
@@ -29,17 +29,6 @@ def command(*arguments: object) -> list[str]:
 
 def train(*arguments: object, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command(*arguments), capture_output=True, text=True, check=False, cwd=cwd)
-
-
-def load_script() -> ModuleType:
-    """The script as a module, for what needs no process of its own."""
-    spec = importlib.util.spec_from_file_location("train_script", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["train_script"] = module  # tyro resolves annotations there
-    spec.loader.exec_module(module)
-    return module
 
 
 def error_of(done: "subprocess.CompletedProcess[str]", code: int = 2) -> str:
@@ -73,18 +62,16 @@ def test_a_dry_run_shows_preset_and_overrides_and_writes_nothing(tiny_data: Path
 def test_nothing_need_be_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], task: str, preset: str
 ) -> None:
-    script = load_script()
     launched: list[RunSpec] = []
 
     def launch(spec: RunSpec) -> bool:
         launched.append(spec)
         return True
 
-    monkeypatch.setattr(script, "BUILT_IN_COUNT", 72)
+    monkeypatch.setattr(train_command, "BUILT_IN_COUNT", 72)
     monkeypatch.setattr("limner.distributed.ray_train.launch", launch)
-    monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
     monkeypatch.chdir(tmp_path)
-    script.main()
+    main(arguments)
     assert [(spec.task, spec.preset) for spec in launched] == [(task, preset)]
     assert launched[0].run == tmp_path / "runs" / f"{task}-{preset}"
 
@@ -93,10 +80,11 @@ def test_nothing_need_be_said(
     ("arguments", "message"),
     [
         (["--preset", "quick"], "unknown preset 'quick' of pix2pix (allowed: demo, lite, paper, fast)"),
-        (["cyclegan"], "unknown task 'cyclegan'"),
+        (["--preset", "ltie"], "unknown preset 'ltie' of pix2pix: did you mean lite?"),
+        (["cyclegan"], "unknown task 'cyclegan': did you mean dcgan? (allowed: pix2pix, dcgan)"),
         (["--data", "nowhere"], "nowhere is not a prepared dataset"),
-        (["--generator.widht", "3"], "--generator.widht"),
-        (["--epochs", "many"], "many"),
+        (["--generator.widht", "3"], "unknown option --generator.widht: did you mean --generator.width?"),
+        (["--epochs", "many"], "--epochs many: must be a whole number (see limner train pix2pix --help)"),
         (["--image-size", "100"], "image-size 100: must be one of"),
         (["--batch-size", "99"], "asks for 99 images at once, the split has 11"),
         (["--generator.styles", "2"], "the dataset drawn portraits has 3; give that number or 0"),
@@ -104,15 +92,11 @@ def test_nothing_need_be_said(
         (["--init-from", "nowhere"], "nowhere: not a model bundle"),
     ],
 )
-def test_wrong_input_is_one_line(
-    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
-) -> None:
+def test_wrong_input_is_one_line(tiny_data: Path, tmp_path: Path, arguments: list[str], message: str) -> None:
     task = [] if arguments[0].startswith("--") else ["cyclegan"]
     options = arguments if not task else []
-    line = ["train.py", *task, "--data", str(tiny_data), *TINY, "--run", str(tmp_path / "run"), *options]
-    monkeypatch.setattr(sys, "argv", line)
     with pytest.raises(UserError, match=re.escape(message)):
-        load_script().main()
+        main([*task, "--data", str(tiny_data), *TINY, "--run", str(tmp_path / "run"), *options])
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
@@ -129,8 +113,8 @@ def test_a_signal_saves_and_the_same_command_goes_on(tiny_data: Path, tmp_path: 
     run = tmp_path / "run"
     arguments = command("--data", tiny_data, *TINY, "--run", run, "--epochs", "2000")
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        next(line for line in process.stderr if line.startswith("loader"))
+        assert process.stdout is not None
+        next(line for line in process.stdout if line.startswith("loader"))
         process.send_signal(number)
         said, _ = process.communicate()
     assert process.returncode == 0
@@ -138,7 +122,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(tiny_data: Path, tmp_path: 
     stopped = list_checkpoints(run / "checkpoints")[-1].seen_images
     done = train("--data", tiny_data, *TINY, "--run", run, "--epochs", str(stopped // 11 + 1))
     assert done.returncode == 0, done.stderr
-    assert f"resuming at image {stopped}" in done.stderr
+    assert f"resuming at image {stopped}" in done.stdout
     assert "done: model in" in done.stdout
 
 
@@ -157,9 +141,8 @@ def test_torchrun_starts_as_many_workers_as_it_says(tiny_data: Path, tmp_path: P
 
 def test_ray_is_not_started_by_each_worker_of_torchrun(tiny_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
-    monkeypatch.setattr(sys, "argv", ["train.py", "--data", str(tiny_data)])
     with pytest.raises(UserError, match="torchrun starts the workers itself: add --launcher local"):
-        load_script().main()
+        main(["--data", str(tiny_data)])
 
 
 def test_a_full_disk_is_one_line_and_the_checkpoint_before_it_is_good(tiny_data: Path, tmp_path: Path) -> None:
