@@ -9,6 +9,7 @@ import torch
 from limner.core.bundle import BundleConfig, save_bundle
 from limner.core.networks.config import UNetConfig
 from limner.core.util.errors import UserError
+from limner.core.util.log import show_log
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 FILES = ["metrics.json", "report.html", "report.md", "sheet.png"]
@@ -27,6 +28,7 @@ def evaluate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Evaluate:
 
     def run(*arguments: object) -> None:
         monkeypatch.setattr("sys.argv", ["evaluate.py", *map(str, arguments)])
+        show_log()
         main()
 
     return run
