@@ -18,8 +18,8 @@ def default_run(task: str, preset: str) -> Path:
 def find_model(given: Path | str | None, task: str | None = None) -> Path:
     """The bundle directory that `given` is, or that the run `given` holds; the newest run's if nothing is given.
 
-    task: only its runs count for the newest, which is logged. Any other directory is returned as it is: it may be an
-    engine's. UserError if there is nothing, or a run has no model yet.
+    task: only its runs count for the newest, which is logged. Anything else that is given is returned as it is: it may
+    be an engine. UserError if no run has a model, or the given one has none yet.
     """
     if given:
         return _model_in(Path(given))
@@ -42,10 +42,6 @@ def find_engine(given: Path | str | None, task: str | None = None) -> Path:
 
 
 def _model_in(given: Path) -> Path:
-    if not given.exists():
-        raise UserError(
-            f"{given}: not a model bundle, there is nothing: limner train makes one, limner import converts one"
-        )
     if (given / MODEL / CONFIG).is_file():
         return given / MODEL
     if (given / CHECKPOINTS).is_dir():

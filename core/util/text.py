@@ -1,4 +1,4 @@
-"""Small help with words: plurals, near misses, lists in two columns."""
+"""Wording of messages to users."""
 
 import shutil
 import textwrap
@@ -9,9 +9,9 @@ MAX_NAME_COLUMNS = 32
 """Columns for the left side of a list at most; a longer name has a line to itself."""
 
 
-def plural(count: int, noun: str, several: str | None = None) -> str:
-    """A count with its noun: 1 image, 2 images; `several` where an s is not enough."""
-    return f"{count} {noun if count == 1 else several or f'{noun}s'}"
+def count_of(number: int, noun: str) -> str:
+    """Write a number with its noun, a regular one in the singular: "1 image", "2 images"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def did_you_mean(word: str, allowed: Iterable[str]) -> str:

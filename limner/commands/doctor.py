@@ -24,7 +24,7 @@ from limner.core.util.machine import (
     nvidia_driver,
     usable_cores,
 )
-from limner.core.util.text import plural
+from limner.core.util.text import count_of
 
 PACKAGES: dict[str, tuple[tuple[str, ...], str]] = {
     "torch": (("torch",), "torch"),
@@ -146,8 +146,8 @@ def show(found: Mapping[str, Any]) -> None:
     table.add_row("system", found["system"])
     table.add_row("CPU", cpu["name"])
     table.add_row("CPU features", "not known here" if cpu["features"] is None else ", ".join(cpu["features"]) or "none")
-    cores = plural(cpu["usable_cores"], "core")
-    table.add_row("cores", f"{cores} usable of {cpu['cores']}; torch uses {plural(cpu['torch_threads'], 'thread')}")
+    cores = count_of(cpu["usable_cores"], "core")
+    table.add_row("cores", f"{cores} usable of {cpu['cores']}; torch uses {count_of(cpu['torch_threads'], 'thread')}")
     table.add_row("memory", f"{memory['free']} GB free of {memory['total']} GB" if memory else "not known here")
     table.add_row("disk", f"{found['disk_free_gb']} GB free here")
     for gpu in found["gpus"]:

@@ -47,7 +47,6 @@ class Command(Generic[Config]):
     """Print as JSON what the run would be, cost and take, and stop; nothing is written."""
 
 
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Resolve the run, then train it."""
     given = list(sys.argv[1:] if arguments is None else arguments)

@@ -30,7 +30,6 @@ def test_a_run_without_a_name_is_called_after_task_and_preset() -> None:
 
 @pytest.mark.parametrize("find", [find_model, find_engine])
 def test_what_is_given_is_taken_without_a_word(find: Callable[[str], Path], caplog: pytest.LogCaptureFixture) -> None:
-    Path("some/where").mkdir(parents=True)
     assert find("some/where") == Path("some/where")
     assert caplog.messages == []
 
@@ -74,18 +73,14 @@ def test_of_equally_new_ones_the_last_by_name_is_taken() -> None:
 
 
 def test_a_missing_one_names_the_verb_that_makes_it() -> None:
-    for find, given, expected in (
-        (find_model, "", "no trained model under runs: limner train makes one, or name one with --model"),
-        (find_engine, "", "no engine under engines: limner build makes one, or name one with --engine"),
-        (
-            find_model,
-            "nowhere",
-            "nowhere: not a model bundle, there is nothing: limner train makes one, limner import converts one",
-        ),
+    with pytest.raises(
+        UserError, match=r"^no trained model under runs: limner train makes one, or name one with --model$"
     ):
-        with pytest.raises(UserError) as caught:
-            find(given)
-        assert str(caught.value) == expected
+        find_model("")
+    with pytest.raises(
+        UserError, match=r"^no engine under engines: limner build makes one, or name one with --engine$"
+    ):
+        find_engine(None)
 
 
 def test_a_run_before_its_first_save_has_no_model() -> None:

@@ -1,20 +1,10 @@
 import pytest
 
-from limner.core.util.text import did_you_mean, duration, plural, two_columns
+from limner.core.util.text import count_of, did_you_mean, duration, two_columns
 
 
-@pytest.mark.parametrize(
-    ("count", "words", "expected"),
-    [
-        (1, ("image",), "1 image"),
-        (0, ("image",), "0 images"),
-        (2, ("image",), "2 images"),
-        (1, ("sketch", "sketches"), "1 sketch"),
-        (3, ("sketch", "sketches"), "3 sketches"),
-    ],
-)
-def test_plural(count: int, words: tuple[str, ...], expected: str) -> None:
-    assert plural(count, *words) == expected
+def test_only_one_thing_is_singular() -> None:
+    assert [count_of(number, "image") for number in (0, 1, 2)] == ["0 images", "1 image", "2 images"]
 
 
 @pytest.mark.parametrize(
