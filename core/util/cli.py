@@ -15,7 +15,7 @@ from typing import Any, TypeVar, overload
 import tyro
 
 from limner.core.util.errors import UserError
-from limner.core.util.options import Option, options_of
+from limner.core.util.options import Option, choose_kinds, options_of
 from limner.core.util.text import did_you_mean
 
 T = TypeVar("T")
@@ -47,7 +47,9 @@ def parse(command: Any, args: Sequence[str] | None = None, default: Any = None, 
     """
     given = list(sys.argv[1:] if args is None else args)
     name = prog or Path(sys.argv[0]).name
-    options = {} if default is None else {"default": default}
+    default = None if default is None else choose_kinds(default, given)
+    options: dict[str, Any] = {"config": (tyro.conf.AvoidSubcommands,)}
+    options |= {} if default is None else {"default": default}
     if wants_help(given):
         return tyro.cli(command, args=["--help"], prog=name, **options)
     messages = io.StringIO()

@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 import inspect
+import itertools
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, dataclass
@@ -12,6 +13,8 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import tyro
+
+from limner.core.util.errors import UserError
 
 NAMES: dict[Any, tuple[str, str]] = {
     int: ("INT", "a whole number"),
@@ -82,19 +85,67 @@ def options_of(command: type, default: Any = None, prefix: str = "") -> Iterator
     hints = get_type_hints(command, include_extras=True)
     descriptions = field_descriptions(command)
     for field in dataclasses.fields(command):
-        kind, *notes = (
-            get_args(hints[field.name]) if get_origin(hints[field.name]) is Annotated else [hints[field.name]]
-        )
+        kind, notes = _without_notes(hints[field.name])
         value = _default_of(field) if default is None else getattr(default, field.name)
-        flat = any(getattr(note, "name", None) == "" for note in notes)  # tyro.conf.arg(name="")
         name = f"{prefix}{field.name.replace('_', '-')}"
         nested = kind if value is MISSING else type(value)  # a type variable's value says what it is
         if dataclasses.is_dataclass(nested):
-            yield from options_of(nested, None if value is MISSING else value, prefix if flat else f"{name}.")
+            yield from options_of(nested, None if value is MISSING else value, _nested_prefix(prefix, name, notes))
             continue
         positional = tyro.conf.Positional in notes
         description = descriptions.get(field.name, "")
         yield Option(name if positional else f"--{name}", kind, value, description, positional)
+
+
+def choose_kinds(value: Any, args: Sequence[str], prefix: str = "") -> Any:
+    """The dataclass `value` with its parts of the kinds that `args` name, as `--generator.kind resnet9` does.
+
+    A field that is a union of dataclasses, told apart by their field `kind`, has the options of the kind that is
+    chosen; values of fields that the old kind shares with the new one are kept. UserError for an unknown kind.
+    """
+    hints = get_type_hints(type(value), include_extras=True)
+    parts: dict[str, Any] = {}
+    for field in dataclasses.fields(value):
+        part = getattr(value, field.name)
+        if dataclasses.is_dataclass(part):
+            union, notes = _without_notes(hints[field.name])
+            name = f"{prefix}{field.name.replace('_', '-')}"
+            part = _of_kind(part, get_args(union), f"--{name}.kind", args)
+            parts[field.name] = choose_kinds(part, args, _nested_prefix(prefix, name, notes))
+    return dataclasses.replace(value, **parts)
+
+
+def _of_kind(part: Any, alternatives: Sequence[Any], option: str, args: Sequence[str]) -> Any:
+    given = last_value(args, option)
+    if given is None or not alternatives:
+        return part
+    kinds = {kind: chosen for chosen in alternatives for kind in get_args(get_type_hints(chosen)["kind"])}
+    if given not in kinds:
+        raise UserError(f"{option} {given}{did_you_mean(given, kinds)}: must be one of {', '.join(kinds)}")
+    shared = {field.name for field in dataclasses.fields(part)} & {
+        field.name for field in dataclasses.fields(kinds[given])
+    }
+    return kinds[given](**{name: getattr(part, name) for name in shared - {"kind"}}, kind=given)
+
+
+def last_value(args: Sequence[str], option: str) -> str | None:
+    """The value of an option before the rest is parsed; None if it is not given. The last counts, as with every one."""
+    value = None
+    for word, following in itertools.pairwise([*args, ""]):
+        name, equals, attached = word.partition("=")
+        if name == option:
+            value = attached if equals else following
+    return value
+
+
+def _without_notes(hint: Any) -> tuple[Any, Sequence[Any]]:
+    """A type hint without Annotated, and what that adds."""
+    return (get_args(hint)[0], get_args(hint)[1:]) if get_origin(hint) is Annotated else (hint, ())
+
+
+def _nested_prefix(prefix: str, name: str, notes: Sequence[Any]) -> str:
+    """What stands before the options of a part; tyro.conf.arg(name="") makes them options of the whole."""
+    return prefix if any(getattr(note, "name", None) == "" for note in notes) else f"{name}."
 
 
 def _default_of(field: "dataclasses.Field[Any]") -> Any:

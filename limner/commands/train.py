@@ -1,6 +1,5 @@
 """`limner train`: resolve a run once, then start its workers. The same command again resumes it."""
 
-import itertools
 import json
 import logging
 import os
@@ -18,7 +17,7 @@ from limner.core.tasks import TASKS
 from limner.core.util.cli import HELP, HELP_ALL, parse
 from limner.core.util.errors import UserError
 from limner.core.util.log import log, show_log
-from limner.core.util.options import options_of
+from limner.core.util.options import last_value, options_of
 from limner.core.util.text import did_you_mean, two_columns
 
 if TYPE_CHECKING:
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 
 Config = TypeVar("Config", bound=TrainConfig)
 
-BUILT_IN_COUNT = 400
-"""Pairs of the built-in dataset."""
 FIRST_OPTIONS = (
     *("--data", "--run", "--preset", "--epochs", "--batch-size", "--image-size", "--precision", "--workers"),
     *("--resume", "--dry-run"),
@@ -53,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     task = given.pop(0) if given and not given[0].startswith("-") else "pix2pix"
     if task not in TASKS:
         raise UserError(f"unknown task {task!r}{did_you_mean(task, TASKS)} (allowed: {', '.join(TASKS)})")
-    name, presets = _preset_of(given), TASKS[task].presets
+    name, presets = last_value(given, "--preset") or "demo", TASKS[task].presets
     if name not in presets:
         near = did_you_mean(name, presets)
         raise UserError(f"unknown preset {name!r} of {task}{near} (allowed: {', '.join(presets)})")
@@ -131,20 +128,9 @@ def resolve(task: str, command: Command[TrainConfig]) -> "RunSpec":
 
 def _built_in_data(config: TrainConfig) -> Path:
     """Synthetic portraits of the size that the run loads, made when they are first needed."""
-    from limner.data_pipeline.importers.prepare import PrepareOptions
-    from limner.data_pipeline.importers.synthetic import import_synthetic
+    from limner.data_pipeline.importers.synthetic import prepare_built_in
 
     size = config.augment.resolved_load_size(config.image_size)
     data = Path("data") / f"built-in-{size}"
-    import_synthetic(BUILT_IN_COUNT, data, PrepareOptions(size=size))
+    prepare_built_in(data, size)
     return data
-
-
-def _preset_of(arguments: list[str]) -> str:
-    """The preset must be known before the other options, whose defaults it gives."""
-    preset = "demo"
-    for option, following in itertools.pairwise([*arguments, ""]):
-        name, _, value = option.partition("=")
-        if name == "--preset":
-            preset = value or following  # the last counts, as with every option
-    return preset

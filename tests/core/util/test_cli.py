@@ -48,6 +48,25 @@ class Copy:
     limit: int = 3
 
 
+@dataclass(frozen=True)
+class Round:
+    kind: Literal["round"] = "round"
+    radius: int = 1
+    colour: str = "red"
+
+
+@dataclass(frozen=True)
+class Edged:
+    kind: Literal["square", "oblong"] = "square"
+    colour: str = "red"
+    side: int = 2
+
+
+@dataclass(frozen=True)
+class Shape:
+    body: Round | Edged = field(default_factory=Round)
+
+
 Config = TypeVar("Config")
 
 
@@ -115,6 +134,19 @@ def test_options_of_a_field_without_a_name_have_no_prefix() -> None:
     assert parse(Wrapped[Options], ["--net.width", "3"], default=default).config == Options(batch_size=7, net=Net(3))
     assert message(Wrapped[Options], "--net.width big", default) == "--net.width big: must be a whole number"
     assert message(Wrapped[Options], "--qiuck", default) == "unknown option --qiuck: did you mean --quick?"
+
+
+def test_a_part_has_the_options_of_the_kind_that_is_chosen() -> None:
+    default = Wrapped(Shape(Round(radius=5, colour="blue")))
+    for arguments, body in (
+        ([], Round("round", 5, "blue")),
+        (["--body.radius", "3", "--body.kind=round"], Round("round", 3, "blue")),
+        (["--body.kind", "oblong", "--body.side", "4"], Edged("oblong", "blue", 4)),
+    ):
+        assert parse(Wrapped[Shape], arguments, default=default).config.body == body
+    assert message(Wrapped[Shape], "--body.side 3", default) == "unknown option --body.side: did you mean --body.kind?"
+    expected = "--body.kind suqare: must be one of round, square, oblong"
+    assert message(Wrapped[Shape], "--body.kind suqare", default) == expected
 
 
 def test_options_are_described_by_the_strings_under_the_fields() -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from limner.commands import train as train_command
 from limner.commands.train import main
 from limner.core.spec import RunSpec
 from limner.core.training.checkpoint import list_checkpoints, load_newest
@@ -68,7 +67,7 @@ def test_nothing_need_be_said(
         launched.append(spec)
         return True
 
-    monkeypatch.setattr(train_command, "BUILT_IN_COUNT", 72)
+    monkeypatch.setattr("limner.data_pipeline.importers.synthetic.BUILT_IN_COUNT", 72)
     monkeypatch.setattr("limner.distributed.ray_train.launch", launch)
     monkeypatch.chdir(tmp_path)
     main(arguments)
