@@ -121,11 +121,9 @@ def _of_kind(part: Any, alternatives: Sequence[Any], option: str, args: Sequence
         return part
     kinds = {kind: chosen for chosen in alternatives for kind in get_args(get_type_hints(chosen)["kind"])}
     if given not in kinds:
-        raise UserError(f"{option} {given}{did_you_mean(given, kinds)}: must be one of {', '.join(kinds)}")
-    shared = {field.name for field in dataclasses.fields(part)} & {
-        field.name for field in dataclasses.fields(kinds[given])
-    }
-    return kinds[given](**{name: getattr(part, name) for name in shared - {"kind"}}, kind=given)
+        raise UserError(f"{option} {given}: must be one of {', '.join(kinds)}")
+    old, new = ({field.name for field in dataclasses.fields(config)} for config in (part, kinds[given]))
+    return kinds[given](**{name: getattr(part, name) for name in (old & new) - {"kind"}}, kind=given)
 
 
 def last_value(args: Sequence[str], option: str) -> str | None:

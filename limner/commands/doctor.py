@@ -5,7 +5,6 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from limner.core.util.machine import (
     usable_cores,
 )
 from limner.core.util.text import count_of
+from limner.data_pipeline.loading import choose_loader
 
 PACKAGES: dict[str, tuple[tuple[str, ...], str]] = {
     "torch": (("torch",), "torch"),
@@ -86,7 +86,7 @@ def examine() -> dict[str, Any]:
             name: {"choice": choice, "why": why}
             for name, (choice, why) in {
                 "training precision": choose_precision(),
-                "loader": choose_loader(),
+                "loader": choose_loader("auto"),
                 "engine backend": choose_backend(),
             }.items()
         },
@@ -110,15 +110,6 @@ def choose_precision() -> tuple[str, str]:
     if has_fast_bf16(device):
         return "bf16", f"{name} computes in bf16"
     return "fp32", f"{name} has no bf16 arithmetic"
-
-
-def choose_loader() -> tuple[str, str]:
-    """What `--loader auto` reads with, and why."""
-    try:
-        import_module("limner.data_pipeline.dali")
-    except ImportError as error:
-        return "reference", f"DALI cannot be imported ({error}); it runs on Linux: {install('limner[train]')}"
-    return "dali", "DALI can be imported"
 
 
 def choose_backend() -> tuple[str | None, str]:

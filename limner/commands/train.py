@@ -22,6 +22,7 @@ from limner.core.util.text import did_you_mean, two_columns
 
 if TYPE_CHECKING:
     from limner.core.spec import RunSpec
+    from limner.data_pipeline.index import Dataset
 
 Config = TypeVar("Config", bound=TrainConfig)
 
@@ -62,10 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command = under_torchrun(parse(kind, given, default, prog=f"limner train {task}"))
     if command.dry_run:
         show_log("stderr")
-        print(json.dumps(resolve(task, command).to_json(), indent=2))
+        print(json.dumps(plan(task, command), indent=2))
         return
     launch = find_launcher(command.launch)  # before any data is made: it may need what is not installed
-    spec = resolve(task, command)
+    spec = resolve(task, command, find_data(command.config))
     if os.environ.get("RANK", "0") != "0":  # one of torchrun's workers: the first speaks for all
         log.setLevel(logging.WARNING)
     log.info(f"{task} {name}: {presets[name].promise}\nrun {spec.run}, data {spec.data}")
@@ -109,28 +110,46 @@ def under_torchrun(command: Command[TrainConfig]) -> Command[TrainConfig]:
     return replace(command, launch=replace(command.launch, workers=int(os.environ["WORLD_SIZE"])))
 
 
-def resolve(task: str, command: Command[TrainConfig]) -> "RunSpec":
+def plan(task: str, command: Command[TrainConfig]) -> dict[str, Any]:
+    """What the run would be, as `--dry-run` prints it; the built-in data is described, not made."""
+    from limner.commands.dry_run import dry_run
+    from limner.data_pipeline.importers.synthetic import plan_built_in
+    from limner.data_pipeline.index import MANIFEST
+
+    data, size = data_directory(command.config)
+    exists = bool(command.config.data) or (data / MANIFEST).is_file()
+    dataset = find_data(command.config) if exists else plan_built_in(data, size)
+    return dry_run(resolve(task, command, dataset), dataset, exists)
+
+
+def resolve(task: str, command: Command[TrainConfig], dataset: "Dataset") -> "RunSpec":
     """The whole run as one value, checked against its data before any worker starts."""
     from limner.core.spec import RunSpec
-    from limner.data_pipeline.index import load_dataset
     from limner.data_pipeline.stream import check_global_batch
     from limner.distributed import worker
 
-    config, launch = command.config, command.launch
-    data = Path(config.data) if config.data else _built_in_data(config)
-    config, dataset = worker.resolve(TASKS[task], config, load_dataset(data))
+    launch = command.launch
+    config, dataset = worker.resolve(TASKS[task], command.config, dataset)
     check_global_batch(config.batch_size, launch.workers, len(dataset.split("train")), config.accumulate)
     if config.init_from:
         config = replace(config, init_from=str(Path(config.init_from).absolute()))
     run = Path(launch.run) if launch.run else default_run(task, command.preset)
-    return RunSpec(task, command.preset, config, launch, run.absolute(), data.absolute(), dataset.content_hash)
+    data = dataset.root.absolute()
+    return RunSpec(task, command.preset, config, launch, run.absolute(), data, dataset.content_hash)
 
 
-def _built_in_data(config: TrainConfig) -> Path:
-    """Synthetic portraits of the size that the run loads, made when they are first needed."""
+def find_data(config: TrainConfig) -> "Dataset":
+    """The dataset of the run; the built-in one is made when it is first needed."""
     from limner.data_pipeline.importers.synthetic import prepare_built_in
+    from limner.data_pipeline.index import load_dataset
 
+    data, size = data_directory(config)
+    if not config.data:
+        prepare_built_in(data, size)
+    return load_dataset(data)
+
+
+def data_directory(config: TrainConfig) -> tuple[Path, int]:
+    """The dataset directory that the run reads, and the side in pixels to which it loads images."""
     size = config.augment.resolved_load_size(config.image_size)
-    data = Path("data") / f"built-in-{size}"
-    prepare_built_in(data, size)
-    return data
+    return Path(config.data or f"data/built-in-{size}"), size

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from limner.commands.doctor import PACKAGES, choose_backend, choose_loader, choose_precision, main
+from limner.commands.doctor import PACKAGES, choose_backend, choose_precision, main
+from limner.data_pipeline.loading import choose_loader
 
 
 def test_the_table_names_everything_and_no_path_of_the_user(
@@ -39,8 +40,8 @@ def test_what_is_missing_is_a_finding_with_the_command_that_installs_it(monkeypa
         monkeypatch.delitem(sys.modules, module, raising=False)
     for package in ("nvidia.dali", "onnx"):
         monkeypatch.setitem(sys.modules, package, None)
-    assert choose_loader()[0] == "reference"
-    assert choose_loader()[1].endswith("it runs on Linux: pip install 'limner[train]'")
+    assert choose_loader("auto")[0] == "reference"
+    assert choose_loader("auto")[1].startswith("DALI cannot be imported: ")
     assert choose_backend() == (None, "onnx is missing: pip install 'limner[engines]'")
 
 

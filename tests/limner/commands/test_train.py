@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from limner.commands.train import main
+from limner.commands.train import Command, main
+from limner.core.config import LaunchConfig
 from limner.core.spec import RunSpec
+from limner.core.tasks import TASKS
 from limner.core.training.checkpoint import list_checkpoints, load_newest
 from limner.core.util.errors import UserError
+from limner.core.util.options import options_of
 
 SCRIPT = Path(__file__).parents[3] / "scripts" / "train.py"
 TINY = [
@@ -39,14 +42,101 @@ def error_of(done: "subprocess.CompletedProcess[str]", code: int = 2) -> str:
     return last
 
 
-def test_a_dry_run_shows_preset_and_overrides_and_writes_nothing(tiny_data: Path, tmp_path: Path) -> None:
-    done = train(
-        "pix2pix", "--preset", "lite", "--data", tiny_data, "--optimizer.lr", "1e-3", "--dry-run", cwd=tmp_path
-    )
-    resolved = json.loads(done.stdout)
-    assert resolved["config"]["generator"]["width"] == 16
-    assert resolved["config"]["optimizer"] == {**resolved["config"]["optimizer"], "lr": 1e-3, "beta1": 0.5}
+def test_a_dry_run_shows_the_resolved_run_and_its_costs_and_writes_nothing(tiny_data: Path, tmp_path: Path) -> None:
+    options = ["pix2pix", "--preset", "lite", "--data", tiny_data, "--image-size", "64", "--optimizer.lr", "1e-3"]
+    done = train(*options, "--precision", "fp32", "--loader", "reference", "--dry-run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)  # and nothing else
+    assert done.stderr == "timing steps on generated images\n"
     assert list(tmp_path.iterdir()) == []
+    assert found["config"]["generator"]["width"] == 16
+    assert found["config"]["generator"]["styles"] == 3
+    assert found["config"]["optimizer"] == {**found["config"]["optimizer"], "lr": 1e-3, "beta1": 0.5}
+    assert found["run"] == {"directory": str(tmp_path / "runs" / "pix2pix-lite"), "resumes_at_image": 0}
+    assert found["data"]["exists"]
+    assert found["data"]["images"] == {"train": 11, "val": 2, "test": 1}
+    expected = {"device": "cpu", "precision": "fp32", "loader": "reference", "workers": 1, "load_size": 72}
+    assert found["resolved"] == {**found["resolved"], **expected, "global_batch": 1, "steps": 11 * 20}
+    assert found["time"]["total_s"] == pytest.approx(220 * found["time"]["step_ms"] / 1000.0, abs=1.0)
+    assert found["memory_mb"]["image_cache"] == 0
+    assert 0 < found["disk_mb"]["model"] < found["disk_mb"]["checkpoint"] < found["disk_mb"]["needed"]
+
+
+def test_a_dry_run_tells_the_size_of_a_save(
+    tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--data", str(tiny_data), *TINY, "--run", str(tmp_path / "run"), "--epochs", "1"]
+    arguments += ["--generator.width", "32"]  # enough for megabytes
+    assert train(*arguments).returncode == 0
+    main([*arguments, "--dry-run"])
+    found = json.loads(capsys.readouterr().out)
+    assert found["run"]["resumes_at_image"] == 11
+    assert found["resolved"]["steps"] == 0
+    saved = (list_checkpoints(tmp_path / "run" / "checkpoints")[-1].directory / "state.pt").stat().st_size / 1e6
+    assert found["disk_mb"]["checkpoint"] == pytest.approx(saved, abs=1.0)
+    model = (tmp_path / "run" / "model" / "generator.safetensors").stat().st_size / 1e6
+    assert found["disk_mb"]["model"] == pytest.approx(model, abs=1.0)
+
+
+def test_a_dry_run_does_not_make_the_built_in_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    main(["dcgan", "--condition", "hair", "--generator.width", "2", "--discriminator.width", "2", "--dry-run"])
+    found = json.loads(capsys.readouterr().out)
+    assert found["data_hash"] is None
+    assert not found["data"]["exists"]
+    assert found["data"]["images"] == {"train": 381, "val": 19, "test": 20}
+    assert found["data"]["styles"][0].startswith("hair ")
+    assert any("built-in-64 is not there yet: the run would generate it first" in note for note in found["notes"])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--generator.styles", "2"], "the dataset drawn portraits has 3"),
+        (["--batch-size", "99"], "asks for 99 images at once, the split has 11"),
+        (["--precision", "fp16"], "precision fp16 trains on a GPU only"),
+        (["--init-from", "nowhere"], "nowhere: not a model bundle"),
+        (["--run", "TAKEN"], "exists and is no run directory"),
+    ],
+)
+def test_a_dry_run_refuses_what_the_run_would(
+    tiny_data: Path, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
+    options = [option.replace("TAKEN", str(tmp_path)) for option in arguments]
+    run = ["--run", str(tmp_path / "run")]
+    with pytest.raises(UserError, match=re.escape(message)):
+        main(["--data", str(tiny_data), *TINY, "--gpus-per-worker", "0", *run, *options, "--dry-run"])
+
+
+def test_help_shows_what_people_use_first_and_help_all_describes_every_option() -> None:
+    short, full = train("--preset", "lite", "--help"), train("dcgan", "--help-all")
+    assert (short.returncode, short.stderr, full.returncode, full.stderr) == (0, "", 0, "")
+    for words in ("[pix2pix|dcgan]", "demo|lite|paper|fast", "--epochs INT", "(default: 20)", "--help-all"):
+        assert words in short.stdout
+    assert "--generator.width" not in short.stdout
+    for words in ("usage: limner train dcgan", "--generator.width", "--diff-augment.cutout", "--gpus-per-worker"):
+        assert words in full.stdout
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_option_is_described(task: str) -> None:
+    for preset in TASKS[task].presets.values():
+        options = list(options_of(Command, Command(preset.config, LaunchConfig())))
+        assert len(options) >= 50
+        assert [option.name for option in options if not option.description] == []
+
+
+def test_help_waits_for_no_slow_import() -> None:
+    program = (
+        "import sys\nfrom limner.commands.train import main\nmain(['--help'])\n"
+        "print(sorted({'torch', 'numpy', 'rich', 'ray', 'cv2'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 @pytest.mark.parametrize(
@@ -86,7 +176,7 @@ def test_nothing_need_be_said(
         (["--epochs", "many"], "--epochs many: must be a whole number (see limner train pix2pix --help)"),
         (["--image-size", "100"], "image-size 100: must be one of"),
         (["--batch-size", "99"], "asks for 99 images at once, the split has 11"),
-        (["--generator.styles", "2"], "the dataset drawn portraits has 3; give that number or 0"),
+        (["--generator.styles", "2"], "the dataset drawn portraits has 3; leave it out"),
         (["--precision", "fp16", "--gpus-per-worker", "0"], "precision fp16 trains on a GPU only"),
         (["--init-from", "nowhere"], "nowhere: not a model bundle"),
     ],
