@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 import tyro
 
 from limner.core.config import LaunchConfig, TrainConfig, require
-from limner.core.runs import default_run
+from limner.core.runs import MODEL, default_run
 from limner.core.tasks import TASKS
 from limner.core.util.cli import HELP, HELP_ALL, parse
 from limner.core.util.errors import UserError
@@ -69,11 +69,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
     spec = resolve(task, command, find_data(command.config))
     if os.environ.get("RANK", "0") != "0":  # one of torchrun's workers: the first speaks for all
         log.setLevel(logging.WARNING)
-    log.info(f"{task} {name}: {presets[name].promise}\nrun {spec.run}, data {spec.data}")
-    if launch(spec):
-        log.info(f"done: model in {spec.run / 'model'}; look with: tensorboard --logdir {spec.run}")
-    else:
-        log.info("stopped and saved: the same command again resumes")
+    log.info(f"{task} {name}: {presets[name].promise}\nrun {_short(spec.run)}, data {_short(spec.data)}")
+    log.info(summary(spec) if launch(spec) else "stopped and saved: the same command again resumes")
+
+
+def summary(spec: "RunSpec") -> str:
+    """Where the results of a finished run are, and the next three commands."""
+    from limner.core.bundle import bundle_signature, load_bundle_config
+
+    run, grids = _short(spec.run), sorted((spec.run / "samples").glob("*.png"))
+    lines = [f"done: model in {_short(spec.run / MODEL)}", *(f"samples: {_short(grid)}" for grid in grids[-1:])]
+    if (spec.run / MODEL).is_dir():  # else it was trained on another machine
+        config = load_bundle_config(spec.run / MODEL)
+        takes_photos = bundle_signature(config).inputs[0].name == "photo"
+        style = f" --style {config.styles[0]}" if takes_photos and config.styles else ""
+        lines.append(f"next: limner {'translate PHOTO' if takes_photos else 'sample'} --model {run}{style}")
+        lines.append(f"      limner evaluate --model {run} --data {_short(spec.data)}")
+        lines.append(f"      limner build --model {run}")
+    return "\n".join(lines)
+
+
+def _short(path: Path) -> Path:
+    """The path as a user in this directory would write it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def first_help(task: str, default: Command[TrainConfig]) -> str:

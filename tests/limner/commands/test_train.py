@@ -189,6 +189,18 @@ def test_wrong_input_is_one_line(tiny_data: Path, tmp_path: Path, arguments: lis
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
+def test_the_end_names_the_model_the_newest_grid_and_what_comes_next(tiny_data: Path, tmp_path: Path) -> None:
+    done = train("--data", tiny_data, *TINY, "--generator.styles", "3", "--run", "runs/tiny", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-5:] == [
+        f"done: model in {Path('runs/tiny/model')}",
+        f"samples: {Path('runs/tiny/samples/epoch_0002.png')}",
+        f"next: limner translate PHOTO --model {Path('runs/tiny')} --style outline",
+        f"      limner evaluate --model {Path('runs/tiny')} --data {tiny_data}",
+        f"      limner build --model {Path('runs/tiny')}",
+    ]
+
+
 def test_another_config_in_the_run_directory_is_refused(tiny_data: Path, tmp_path: Path) -> None:
     arguments = ["--data", tiny_data, *TINY, "--run", tmp_path / "run"]
     assert train(*arguments).returncode == 0
@@ -247,7 +259,7 @@ def test_a_full_disk_is_one_line_and_the_checkpoint_before_it_is_good(tiny_data:
 
     done = subprocess.run(command(*arguments), capture_output=True, text=True, check=False, preexec_fn=limit)
     assert "no space left in" in error_of(done, code=1)
-    assert "go on from image 11" in error_of(done, code=1)
+    assert "resume from image 11" in error_of(done, code=1)
     saved, notes = load_newest(tmp_path / "run" / "checkpoints")
     assert saved is not None
     assert notes == []
