@@ -5,6 +5,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 CPU_FEATURES = {
@@ -79,6 +80,16 @@ def nvidia_driver() -> str | None:
     """The version of the NVIDIA driver, or None."""
     found = output_of("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
     return found.splitlines()[0] if found else None
+
+
+def version_of(*distributions: str) -> str | None:
+    """The version of the first of these Python distributions that is installed."""
+    for name in distributions:
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            continue
+    return None
 
 
 def output_of(*command: str) -> str | None:

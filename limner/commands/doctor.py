@@ -5,7 +5,6 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from limner.core.util.machine import (
     memory_bytes,
     nvidia_driver,
     usable_cores,
+    version_of,
 )
 from limner.core.util.text import count_of
 from limner.data_pipeline.loading import choose_loader
@@ -91,16 +91,6 @@ def examine() -> dict[str, Any]:
             }.items()
         },
     }
-
-
-def version_of(*names: str) -> str | None:
-    """The version of the first of these distributions that is installed."""
-    for name in names:
-        try:
-            return version(name)
-        except PackageNotFoundError:
-            continue
-    return None
 
 
 def choose_precision() -> tuple[str, str]:

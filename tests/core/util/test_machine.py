@@ -13,6 +13,7 @@ from limner.core.util.machine import (
     memory_bytes,
     output_of,
     usable_cores,
+    version_of,
 )
 
 
@@ -64,3 +65,8 @@ def test_a_program_that_is_missing_or_fails_prints_nothing() -> None:
     assert output_of(sys.executable, "-c", "print('hello')") == "hello"
     assert output_of(sys.executable, "-c", "raise SystemExit(1)") is None
     assert output_of("no-such-program-here") is None
+
+
+def test_the_version_is_that_of_the_first_distribution_that_is_installed() -> None:
+    assert version_of("no-such-distribution", "pytest") == pytest.__version__
+    assert version_of("no-such-distribution") is None
