@@ -28,7 +28,7 @@ EXTRAS = {
     "ray": "train",
     "pyarrow": "train",
     "tensorboard": "train",
-    "skimage": "train",
+    "skimage": "engines",  # train has it too, but lacks others first
     "onnx": "engines",
     "onnxscript": "engines",
     "onnxruntime": "engines",

@@ -31,7 +31,7 @@ PACKAGES: dict[str, tuple[tuple[str, ...], str]] = {
     "DALI": (("nvidia-dali-cuda130", "nvidia-dali-cuda120"), "limner[train]"),
     "Ray": (("ray",), "limner[train]"),
     "TensorBoard": (("tensorboard",), "limner[train]"),
-    "scikit-image": (("scikit-image",), "limner[train]"),
+    "scikit-image": (("scikit-image",), "limner[engines]"),
     "onnx": (("onnx",), "limner[engines]"),
     "onnxscript": (("onnxscript",), "limner[engines]"),
     "ONNX Runtime": (("onnxruntime", "onnxruntime-gpu"), "limner[engines]"),
