@@ -15,21 +15,21 @@ $(VENV)/.installed: pyproject.toml setup.py constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(PIP_OPTIONS) --editable '.[test,dev]'
 	touch $@
 
-# The same commands as in the README, on portraits that the model has not seen; a second time goes on from the first.
+# The same commands as in the README, on portraits that the model has not seen; a second time resumes the first.
 demo: install
-	$(BIN)/python scripts/train.py --run demo/run
-	$(BIN)/python scripts/prepare_data.py synthetic --count 24 --seed 1 --size 143 --test-fraction 0.5 --out demo/portraits
-	$(BIN)/python scripts/evaluate.py --model demo/run/model --data demo/portraits --out demo/evaluation
-	$(BIN)/python scripts/translate.py demo/portraits/photo --model demo/run/model --style soft --compare --out demo/sketches
+	$(BIN)/limner train --run demo/run
+	$(BIN)/limner prepare synthetic --count 24 --seed 1 --size 143 --test-fraction 0.5 --out demo/portraits
+	$(BIN)/limner evaluate --model demo/run --data demo/portraits --out demo/evaluation
+	$(BIN)/limner translate demo/portraits/photo --model demo/run --style soft --compare --out demo/sketches
 	rm -rf demo/engine
-	$(BIN)/python deploy/trt/build_engine.py --model demo/run/model --data demo/portraits --out demo/engine
-	$(BIN)/python benchmarks/infer.py --model demo/run/model --engine demo/engine --batch 1 8 --quick --out demo/results
+	$(BIN)/limner build --model demo/run --data demo/portraits --out demo/engine
+	$(BIN)/limner bench infer --model demo/run --engine demo/engine --batch 1 8 --quick --out demo/results
 	@echo
-	@echo "Made in demo/: run/samples (photo, sketch, truth by epoch), evaluation/report.html, sketches/sheets (before and after),"
+	@echo "In demo/: run/samples (photo, sketch, truth by epoch), evaluation/report.html, sketches/sheets (before and after),"
 	@echo "run/model (the generator), engine (compiled, compared with it), results (how fast both are)."
-	@echo "Next, on your own photos:  $(BIN)/python scripts/translate.py YOUR_PHOTOS --model demo/run/model --style soft"
-	@echo "Watch the training:        $(BIN)/tensorboard --logdir demo/run"
-	@echo "Train on real pairs:       see README.md"
+	@echo "The model knows the rendered portraits of the built-in data, not real photos. For those, train on real pairs:"
+	@echo "  see README.md, or start with  $(BIN)/limner prepare --help"
+	@echo "Follow a training:  $(BIN)/tensorboard --logdir demo/run"
 
 test: install
 	$(BIN)/python -m pytest
@@ -39,7 +39,7 @@ TYPES := .types/limner
 
 check: install
 	mkdir -p $(TYPES)
-	ln -sfn $(addprefix ../../,core data_pipeline distributed deploy benchmarks $(wildcard limner/*.py) limner/py.typed) $(TYPES)
+	ln -sfn $(addprefix ../../,core data_pipeline distributed deploy benchmarks $(wildcard limner/*.py) limner/commands limner/py.typed) $(TYPES)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(TYPES) scripts tests

@@ -78,7 +78,7 @@ class Pairs(Dataset[tuple[Tensor, Tensor]]):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure every format and batch size and save the rows."""
-    command = parse(Command, arguments)
+    command = parse(Command, arguments, prog="limner bench data")
     require(0 in command.workers, f"workers {' '.join(map(str, command.workers))}: 0 must be among them, the baseline")
     if command.quick:
         count = max(8, *command.batch)

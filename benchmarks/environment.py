@@ -4,17 +4,16 @@ import os
 import platform
 import re
 import shlex
-import subprocess
 import sys
 from collections.abc import Sequence
 from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from limner.core.training.precision import has_fast_bf16
+from limner.core.util.machine import cpu_name, nvidia_driver, output_of, version_of
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("torch", "numpy", "nvidia-dali-cuda130", "ray", "onnxruntime", "openvino", "tensorrt", "torch-tensorrt")
@@ -29,10 +28,10 @@ def describe(device: torch.device, threads: int, command: str) -> dict[str, Any]
         "threads": threads,
         "fast_bf16": has_fast_bf16(device),
         "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
-        "driver": _output("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"),
+        "driver": nvidia_driver(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "versions": {name: found for name in PACKAGES if (found := _version(name))},
+        "versions": {name: found for name in PACKAGES if (found := version_of(name))},
         "cuda": torch.version.cuda,
         "load_average": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "git": revision(),
@@ -51,23 +50,12 @@ def hardware(device: torch.device) -> str:
     return f"{_slug(cpu_name())}-{os.cpu_count()}c" + ("-bf16" if has_fast_bf16(device) else "")
 
 
-def cpu_name() -> str:
-    """Return the processor's name as far as the system reports it."""
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    name = _output("sysctl", "-n", "machdep.cpu.brand_string") if sys.platform == "darwin" else None
-    return name or platform.processor() or platform.machine()
-
-
 def revision() -> str | None:
     """Return the checked-out commit, with a + if the working tree differs from it; None outside a checkout."""
-    commit = _output("git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD")
+    commit = output_of("git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD")
     if commit is None:
         return None
-    changed = _output("git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no")
+    changed = output_of("git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no")
     return commit + ("+" if changed else "")
 
 
@@ -83,19 +71,3 @@ def command_line(topic: str, arguments: Sequence[str] | None) -> str:
 
 def _slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", re.sub(r"\(.*?\)", "", name).lower()).strip("-")
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def _output(*words: str) -> str | None:
-    """Return what a program prints; None if it is missing, fails or prints nothing."""
-    try:
-        done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=20)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip() or None

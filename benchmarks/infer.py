@@ -66,7 +66,7 @@ class Command(BenchOptions):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure every scenario and save the rows."""
-    command = parse(Command, arguments)
+    command = parse(Command, arguments, prog="limner bench infer")
     require(bool(command.batch) and bool(command.scenario), "batch and scenario: name at least one of each")
     model = find_model(command.model)
     config = load_bundle_config(model)

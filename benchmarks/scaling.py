@@ -85,7 +85,7 @@ class ScalingBench:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure every part and save the rows."""
-    command = parse(Command, arguments)
+    command = parse(Command, arguments, prog="limner bench scaling")
     require(command.reports > MIN_REPORTS, f"reports {command.reports}: must be over {MIN_REPORTS}")
     if command.quick:
         command = replace(command, width=4, image_size=64, reports=4, report_steps=2)

@@ -85,7 +85,7 @@ class TrainingBench:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure every batch size and save the rows."""
-    command = parse(Command, arguments)
+    command = parse(Command, arguments, prog="limner bench train")
     if command.quick:
         command = replace(command, width=8, image_size=64, batch=command.batch[:1])
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

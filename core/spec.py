@@ -40,8 +40,21 @@ class RunSpec:
 def prepare_run_dir(spec: RunSpec) -> bool:
     """Write config.json into the run directory, or check that the one there allows to resume.
 
-    Returns whether there is a checkpoint to resume from. UserError, with nothing written, if the directory belongs to
-    another config, is something else, or has a checkpoint under `--resume never`.
+    Returns whether there is a checkpoint to resume from. UserError, with nothing written, for what `check_run_dir`
+    refuses.
+    """
+    resuming = check_run_dir(spec)
+    spec.run.mkdir(parents=True, exist_ok=True)
+    with atomic_write(spec.run / CONFIG) as tmp_path:
+        tmp_path.write_text(json.dumps(spec.to_json(), indent=2) + "\n", encoding="utf-8")
+    return resuming
+
+
+def check_run_dir(spec: RunSpec) -> bool:
+    """Return whether the run directory has a checkpoint to resume from.
+
+    UserError if the directory belongs to another config, is something else, or has a checkpoint under
+    `--resume never`.
     """
     path = spec.run / CONFIG
     if spec.run.exists() and not path.exists() and not (spec.run.is_dir() and not any(spec.run.iterdir())):
@@ -52,9 +65,6 @@ def prepare_run_dir(spec: RunSpec) -> bool:
     resuming = bool(list_checkpoints(spec.run / "checkpoints"))
     if resuming and spec.launch.resume == "never":
         raise UserError(f"{spec.run}: has checkpoints and --resume is never: give another --run, or --resume auto")
-    spec.run.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as tmp_path:
-        tmp_path.write_text(json.dumps(spec.to_json(), indent=2) + "\n", encoding="utf-8")
     return resuming
 
 

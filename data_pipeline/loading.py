@@ -1,17 +1,33 @@
 """Open a training loader: DALI or OpenCV, with the same batches."""
 
-import logging
 from collections.abc import Iterator
+from importlib import import_module
+from typing import Literal
 
 from limner.core.batch import Batch
 from limner.core.config import LoaderKind
 from limner.core.util.errors import UserError
+from limner.core.util.log import log
 from limner.data_pipeline.reference import open_reference
 from limner.data_pipeline.stream import SampleStream
 
-__all__ = ["SampleStream", "open_loader"]
+__all__ = ["SampleStream", "choose_loader", "open_loader"]
 
-_log = logging.getLogger("limner")
+
+def choose_loader(kind: LoaderKind) -> tuple[Literal["dali", "reference"], str]:
+    """Return the loader that `kind` means on this machine, and why.
+
+    Raises UserError if `dali` is requested and DALI cannot be imported.
+    """
+    if kind == "reference":
+        return "reference", "it is requested"
+    try:
+        import_module("limner.data_pipeline.dali")  # heavy, and Linux only
+    except ImportError as error:
+        if kind == "dali":
+            raise UserError(f"loader dali: DALI cannot be imported ({error}): use --loader reference") from None
+        return "reference", f"DALI cannot be imported: {error}"
+    return "dali", "DALI can be imported"
 
 
 def open_loader(kind: LoaderKind, stream: SampleStream) -> Iterator[Batch]:
@@ -21,15 +37,11 @@ def open_loader(kind: LoaderKind, stream: SampleStream) -> Iterator[Batch]:
     Raises UserError if `dali` is requested and DALI cannot be imported; `next` raises UserError for an image that is
     missing or damaged.
     """
-    if kind == "reference":
-        return open_reference(stream)
-    try:
-        from limner.data_pipeline.dali import open_dali  # heavy, and Linux only
-    except ImportError as error:
-        if kind == "dali":
-            raise UserError(f"loader dali: DALI cannot be imported ({error}): use --loader reference") from None
-        _log.info("loader: reference (DALI cannot be imported: %s)", error)
-        return open_reference(stream)
+    name, reason = choose_loader(kind)
     if kind == "auto":
-        _log.info("loader: DALI")
+        log.info("loader: DALI" if name == "dali" else f"loader: reference ({reason})")
+    if name == "reference":
+        return open_reference(stream)
+    from limner.data_pipeline.dali import open_dali
+
     return open_dali(stream)

@@ -1,15 +1,14 @@
 """Progress for people: a bar on a terminal, plain lines in a log."""
 
-import logging
 import time
 from types import TracebackType
 
 from rich.console import Console
-from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import TimeRemainingColumn as Eta
 
 from limner.core.training.loop import Progress as RunProgress
+from limner.core.util.log import show_log
 
 LINE_SECONDS = 10.0
 """Least time between two progress lines where there is no terminal."""
@@ -35,16 +34,9 @@ class Display:
         self._task: TaskID | None = None
         self._started: tuple[float, int] | None = None
         self._said = 0.0
-        self._handler = (
-            RichHandler(console=self._console, show_path=False, show_time=False, show_level=False)
-            if self._console.is_terminal
-            else logging.StreamHandler()
-        )
 
     def __enter__(self) -> "Display":
-        logger = logging.getLogger("limner")
-        logger.setLevel(logging.INFO)
-        logger.addHandler(self._handler)
+        show_log()  # in a process of its own, as a spawned worker's, nobody has
         self._bar.start()
         return self
 
@@ -52,7 +44,6 @@ class Display:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.stop()
-        logging.getLogger("limner").removeHandler(self._handler)
 
     def show(self, progress: RunProgress) -> None:
         """Take in where the run is now."""

@@ -45,7 +45,7 @@ def run_worker(spec: RunSpec, context: WorkerContext) -> bool:
     mirror = Mirror(spec.launch.storage, spec.run) if spec.launch.storage and context.rank == 0 else None
     saved = _newest_state(spec, context, mirror)
     if config.init_from and saved is None:  # a resumed run does not need the bundle any more
-        _init_from(config.init_from, model, context)
+        init_from(config.init_from, model, context)
     state = build_state(config, model, context)
     _restore(saved, spec, state, context)
     step_images = config.batch_size * config.accumulate * context.world_size
@@ -138,7 +138,7 @@ def build_state(config: TrainConfig, model: Model, context: WorkerContext) -> Tr
     return TrainingState(TrainingStep(model.objective, networks, precision, averages), context.device)
 
 
-def _init_from(bundle: str, model: Model, context: WorkerContext) -> None:
+def init_from(bundle: str, model: Model, context: WorkerContext) -> None:
     """Start from a bundle's generator, and from the other networks of the run that the bundle belongs to."""
     name, expected = next(iter(model.bundles.values()))
     found = load_bundle_config(bundle)

@@ -1,6 +1,6 @@
 """A small drawn dataset and runs over it, shared by all tests."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from limner.core.config import LaunchConfig
 from limner.core.networks.config import PatchGANConfig, UNetConfig
 from limner.core.spec import RunSpec
 from limner.core.tasks.pix2pix.config import Pix2PixConfig
+from limner.core.util.log import log
 from limner.data_pipeline.importers.prepare import PrepareOptions
 from limner.data_pipeline.importers.synthetic import import_synthetic
 from limner.data_pipeline.index import load_dataset
@@ -26,6 +27,14 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("data") / "tiny"
     import_synthetic(14, out, PrepareOptions(size=72, val_fraction=0.15, test_fraction=0.1))
     return out
+
+
+@pytest.fixture(autouse=True)
+def _same_log_after() -> Iterator[None]:
+    """A command that a test runs in this process shows the log; the next test finds it as before."""
+    before = log.handlers, log.level
+    yield
+    log.handlers, log.level = before
 
 
 @pytest.fixture

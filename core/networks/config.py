@@ -19,7 +19,9 @@ class PhotoGeneratorBase:
     """What every generator from photo to sketch has."""
 
     in_channels: int = 3
+    """Channels of a photo; training is on 3."""
     out_channels: int = 3
+    """Channels of a sketch; training is on 3."""
     width: int = 64
     """Channels after the first convolution."""
     norm: Norm = "instance"
@@ -60,6 +62,7 @@ class UNetConfig(PhotoGeneratorBase):
     """The U-Net generator of pix2pix; deeper levels have 2, 4 and at most 8 times `width` channels."""
 
     kind: Literal["unet"] = "unet"
+    """unet; or resnet9 or resnet6, which have options of their own."""
     depth: int | None = None
     """Levels from input to bottleneck, each of half the side; left out: down to 1x1 pixel, at most 8 (the paper's)."""
 
@@ -85,6 +88,7 @@ class ResNetConfig(PhotoGeneratorBase):
     """The ResNet generator of CycleGAN; its residual blocks have 4 times `width` channels."""
 
     kind: Literal["resnet9", "resnet6"] = "resnet9"
+    """resnet9 or resnet6, by the number of blocks; or unet, which has options of its own."""
 
     @property
     def num_blocks(self) -> int:
@@ -119,6 +123,7 @@ class DCGANGeneratorConfig:
     width: int = 64
     """Channels at half the image's side; twice as many at each smaller side (modern: at most 512)."""
     out_channels: int = 3
+    """Channels of a portrait."""
     styles: int = 0
     """Number of classes that a one-hot vector conditions on; follows from `condition`, not set by hand."""
 

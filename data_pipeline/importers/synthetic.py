@@ -5,9 +5,9 @@ from pathlib import Path
 
 from limner.core.config import require
 from limner.data_pipeline.importers.collection import Collection, Item
-from limner.data_pipeline.importers.prepare import PrepareOptions, prepare
+from limner.data_pipeline.importers.prepare import PrepareOptions, prepare, split_records
 from limner.data_pipeline.importers.source import File
-from limner.data_pipeline.index import MANIFEST, load_dataset
+from limner.data_pipeline.index import MANIFEST, Dataset, Record, load_dataset
 from limner.data_pipeline.synthetic import render_pair, sample_portrait
 
 STYLES = ("outline", "hatched", "soft")
@@ -39,6 +39,28 @@ def prepare_built_in(out: Path, size: int) -> None:
     options = PrepareOptions(size=size)
     predates_test = (out / MANIFEST).is_file() and not load_dataset(out).splits["test"]
     prepare(_collect(BUILT_IN_COUNT, 0 if predates_test else BUILT_IN_TEST_COUNT, options), out, options)
+
+
+def plan_built_in(out: Path, size: int) -> Dataset:
+    """Describe the dataset that `prepare_built_in` would write to `out`, without its images and their hash."""
+    options = PrepareOptions(size=size)
+    collection = _collect(BUILT_IN_COUNT, BUILT_IN_TEST_COUNT, options)
+    records = [
+        Record(item.id, f"photo/{item.id}.jpg", f"sketch/{item.id}.jpg", item.style, item.attributes)
+        for item in collection.items
+    ]
+    splits = split_records(records, collection.test_ids, options)
+    return Dataset(
+        root=out,
+        name=collection.name,
+        source=collection.source,
+        licence=collection.licence,
+        size=size,
+        fit=options.fit,
+        styles=collection.styles,
+        content_hash="",
+        splits={name: tuple(sorted(rows, key=lambda record: record.id)) for name, rows in splits.items()},
+    )
 
 
 def _collect(count: int, test_count: int, options: PrepareOptions) -> Collection:

@@ -9,6 +9,7 @@ from typing import Any
 from limner.core.runs import ENGINES, MODEL, find_model
 from limner.core.util.cli import parse
 from limner.core.util.errors import run_command
+from limner.core.util.log import log
 from limner.core.util.timing import describe_speed
 from limner.deploy.backends import refuse_unsupported
 from limner.deploy.build import build, resolve
@@ -21,22 +22,22 @@ class Command(BuildOptions):
     """Build an engine for this machine from a model bundle, compare it with the bundle and time it."""
 
     model: str = ""
-    """The bundle; left out: that of the newest run."""
+    """A model bundle, or a run that has one; left out: the newest run."""
     out: str = ""
     """The engine directory to write; left out: engines/NAME, by the run's name."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Build, and print where the engine is and how it compares; arguments: None: those of this process."""
-    command = parse(Command, arguments)
+    command = parse(Command, arguments, prog="limner build")
     backend, _ = resolve(command, lambda line: None)
     refuse_unsupported(backend, _given(sys.argv[1:] if arguments is None else arguments))
     model = find_model(command.model)
     name = model.parent.name if model.name == MODEL else model.name
     out = Path(command.out) if command.out else ENGINES / name
-    print(summary(build(model, out, command)))
-    print(f"engine: {out}")
-    print(f"next: limner bench infer --model {model} --engine {out}")
+    log.info(summary(build(model, out, command)))
+    log.info(f"engine: {out}")
+    log.info(f"next: limner bench infer --model {model} --engine {out}")
 
 
 def _given(arguments: Sequence[str]) -> list[str]:

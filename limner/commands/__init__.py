@@ -1,1 +1,1 @@
-"""The verbs of the command `limner`, a module each."""
+"""The verbs of the command `limner`, a module each with `main(arguments)`."""

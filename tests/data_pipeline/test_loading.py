@@ -281,7 +281,7 @@ def test_auto_without_dali_takes_the_reference_and_logs_it(
     with caplog.at_level(logging.INFO, logger="limner"):
         next(open_loader("auto", make_stream(tagged)))
     assert len(caplog.messages) == 1
-    assert caplog.messages[0].startswith("loader: reference (DALI cannot be imported")
+    assert caplog.messages[0].startswith("loader: reference (DALI cannot be imported: ")
 
 
 def test_dali_that_cannot_be_imported_is_the_users_choice(

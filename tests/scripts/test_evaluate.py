@@ -9,6 +9,7 @@ import torch
 from limner.core.bundle import BundleConfig, bundle_hash, save_bundle
 from limner.core.networks.config import DCGANGeneratorConfig, UNetConfig
 from limner.core.util.errors import UserError
+from limner.core.util.log import show_log
 from limner.deploy.build import BuildOptions, build
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -28,6 +29,7 @@ def evaluate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Evaluate:
 
     def run(*arguments: object) -> None:
         monkeypatch.setattr("sys.argv", ["evaluate.py", *map(str, arguments)])
+        show_log()
         main()
 
     return run

@@ -5,6 +5,7 @@ import random
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -19,7 +20,7 @@ from limner.data_pipeline.importers.folders import import_pairs, import_portrait
 from limner.data_pipeline.importers.fs2k import import_fs2k
 from limner.data_pipeline.importers.pencil import import_pencil
 from limner.data_pipeline.importers.prepare import PrepareOptions
-from limner.data_pipeline.importers.synthetic import STYLES, import_synthetic, prepare_built_in
+from limner.data_pipeline.importers.synthetic import STYLES, import_synthetic, plan_built_in, prepare_built_in
 from limner.data_pipeline.index import Dataset, load_dataset
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "data"
@@ -239,6 +240,14 @@ def test_the_built_in_dataset_is_the_synthetic_one_with_a_test_split(
     assert [record.id for record in built_in.split("test")] == [f"portrait-{number:06}" for number in (40, 41, 42)]
     prepare_built_in(tmp_path / "built-in", 32)
     assert "nothing to do" in capsys.readouterr().out
+
+
+def test_the_plan_of_the_built_in_dataset_is_what_is_written(few_built_in: None, tmp_path: Path) -> None:
+    planned = plan_built_in(tmp_path / "out", 32)
+    assert not (tmp_path / "out").exists()
+    prepare_built_in(tmp_path / "out", 32)
+    written = load_dataset(tmp_path / "out")
+    assert planned == replace(written, content_hash="", preparation={})
 
 
 def test_a_built_in_dataset_without_a_test_split_is_kept(few_built_in: None, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
-"""The command line; what it converts is proved in tests/core/test_foreign.py."""
+"""The command line; what it converts is tested in tests/core/test_junyanz.py."""
 
-import importlib
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -8,38 +7,29 @@ from pathlib import Path
 import pytest
 import torch
 
+from limner.commands.import_junyanz import main
 from limner.core.bundle import load_bundle_config, load_generator
 from limner.core.junyanz import load_junyanz
 from limner.core.util.errors import UserError, run_command
 
 Run = Callable[[str], str]
-SCRIPTS = Path(__file__).parents[2] / "scripts"
-
-
-@pytest.fixture
-def main(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """The script's, imported as Python does when it runs it: with its folder in front of the path."""
-    monkeypatch.syspath_prepend(SCRIPTS)
-    function: Callable[[], None] = importlib.import_module("import_junyanz").main
-    return function
 
 
 @pytest.fixture
 def run(
-    main: Callable[[], None],
     junyanz_checkpoint: Callable[[int, int], dict[str, torch.Tensor]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> Run:
-    """Runs a command line beside a unet_128's latest_net_G.pth; gives what it prints."""
+    """Runs a command line next to a unet_128's latest_net_G.pth; gives what it logs."""
+    caplog.set_level("INFO", "limner")
     monkeypatch.chdir(tmp_path)
     torch.save(junyanz_checkpoint(7, 2), "latest_net_G.pth")
 
     def command(line: str) -> str:
-        monkeypatch.setattr("sys.argv", ["import_junyanz.py", *shlex.split(line)])
-        main()
-        return capsys.readouterr().out
+        main(shlex.split(line))
+        return caplog.text
 
     return command
 
@@ -48,7 +38,7 @@ def test_a_checkpoint_becomes_a_bundle(run: Run) -> None:
     said = run("--checkpoint latest_net_G.pth --norm batch --out models/shoes")
     model = Path("models/shoes")
     assert "a unet of 0.04 M weights, for 128x128 pixels" in said
-    assert f"next: python scripts/translate.py --model {model} PHOTO" in said
+    assert f"next: limner translate --model {model} PHOTO" in said
     config = load_bundle_config(model)
     assert (config.task, config.image_size, config.fit, config.styles) == ("pix2pix", 128, "stretch", ())
     photo = torch.rand(1, 3, 128, 128) * 2.0 - 1.0
@@ -80,14 +70,11 @@ def test_wrong_input_is_one_line_and_leaves_nothing(run: Run, line: str, message
     assert not Path("models").exists()
 
 
-def test_wrong_input_is_exit_code_2(
-    main: Callable[[], None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_wrong_input_is_exit_code_2(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     absent = tmp_path / "absent.pth"
     options = ["--checkpoint", str(absent), "--norm", "batch", "--out", str(tmp_path / "model")]
-    monkeypatch.setattr("sys.argv", ["import_junyanz.py", *options])
     with pytest.raises(SystemExit) as end:
-        run_command(main)
+        run_command(lambda: main(options))
     assert end.value.code == 2
     assert (
         capsys.readouterr().err
