@@ -42,11 +42,11 @@ def atomic_directory(path: Path, replace: bool = True) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(path.parent)
-    tmp_path = _tmp_path(path)
+    tmp_path, old = _tmp_path(path), _tmp_path(path, "old-")
+    shutil.rmtree(tmp_path, ignore_errors=True)  # of a process that had the same number
     tmp_path.mkdir()
     try:
         yield tmp_path
-        old = _tmp_path(path, "old-")
         if not replace:
             with suppress(OSError):
                 path.rmdir()  # Windows renames not even over an empty directory
@@ -90,8 +90,6 @@ def _remove_leftovers(parent: Path) -> None:
 
 
 def _is_alive(pid: int) -> bool:
-    if pid == os.getpid():
-        return False  # this process does not write the same target twice at once: a leftover under a reused number
     if os.name != "posix":  # os.kill would end the process there
         return True
     try:

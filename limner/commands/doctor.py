@@ -105,7 +105,8 @@ def choose_precision() -> tuple[str, str]:
 def choose_backend() -> tuple[str | None, str]:
     """What `limner build --backend auto` builds for, and why."""
     try:
-        from limner.deploy.build import BuildOptions, resolve
+        from limner.deploy.build import resolve
+        from limner.deploy.options import BuildOptions
     except ModuleNotFoundError as error:
         return None, f"{error.name} is missing: {install('limner[engines]')}"
     notes: list[str] = []

@@ -14,7 +14,8 @@ import limner
 from limner.core.bundle import BundleConfig, save_bundle
 from limner.core.images import Uint8Image
 from limner.core.networks.config import DCGANGeneratorConfig, UNetConfig
-from limner.deploy.build import BuildOptions, build
+from limner.deploy.build import build
+from limner.deploy.options import BuildOptions
 
 STYLES = ("ink", "chalk")
 

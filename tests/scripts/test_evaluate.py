@@ -10,7 +10,8 @@ from limner.core.bundle import BundleConfig, bundle_hash, save_bundle
 from limner.core.networks.config import DCGANGeneratorConfig, UNetConfig
 from limner.core.util.errors import UserError
 from limner.core.util.log import show_log
-from limner.deploy.build import BuildOptions, build
+from limner.deploy.build import build
+from limner.deploy.options import BuildOptions
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 FILES = ["metrics.json", "report.html", "report.md", "sheet.png"]

@@ -13,7 +13,8 @@ from limner.core.networks.init import init_weights
 from limner.core.util.errors import UserError
 from limner.data_pipeline.importers.prepare import PrepareOptions
 from limner.data_pipeline.importers.synthetic import import_synthetic
-from limner.deploy.build import BuildOptions, build
+from limner.deploy.build import build
+from limner.deploy.options import BuildOptions
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 Sample = Callable[..., None]

@@ -13,8 +13,9 @@ from limner.core.networks.init import init_weights
 from limner.core.networks.unet import UNet
 from limner.core.util.errors import UserError
 from limner.data_pipeline.images import read_image
-from limner.deploy.build import BuildOptions, build
-from limner.deploy.manifest import Backend
+from limner.deploy.backends import BackendName
+from limner.deploy.build import build
+from limner.deploy.options import BuildOptions
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "translate.py"
 
@@ -83,7 +84,7 @@ def test_tiles_and_styles(
 @pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
 @pytest.mark.parametrize("profile", [(1, 2, 2), (4, 4, 8)])
 def test_an_engine_gives_what_its_bundle_gives(
-    backend: Backend,
+    backend: BackendName,
     profile: tuple[int, int, int],
     models: dict[str, Path],
     photos: Path,
