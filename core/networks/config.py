@@ -164,7 +164,7 @@ class DCGANDiscriminatorConfig:
 
 
 PhotoGeneratorConfig = UNetConfig | ResNetConfig
-"""The generators from photo to sketch, told apart by their `kind`."""
+"""The generators from photo to sketch, distinguished by their `kind`."""
 GeneratorConfig = PhotoGeneratorConfig | DCGANGeneratorConfig
 """All generators."""
 

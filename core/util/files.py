@@ -74,7 +74,7 @@ def _tmp_path(path: Path, kind: str = "") -> Path:
 
 
 def _remove_leftovers(parent: Path) -> None:
-    """Remove temporary directories whose process is dead; those of other machines cannot be judged.
+    """Remove temporary directories whose process is dead; it is not known of those of other machines.
 
     A directory that was just making way for its successor is put back.
     """

@@ -100,7 +100,7 @@ def options_of(command: type, default: Any = None, prefix: str = "") -> Iterator
 def choose_kinds(value: Any, args: Sequence[str], prefix: str = "") -> Any:
     """The dataclass `value` with its parts of the kinds that `args` name, as `--generator.kind resnet9` does.
 
-    A field that is a union of dataclasses, told apart by their field `kind`, has the options of the kind that is
+    A field that is a union of dataclasses, distinguished by their field `kind`, has the options of the kind that is
     chosen; values of fields that the old kind shares with the new one are kept. UserError for an unknown kind.
     """
     hints = get_type_hints(type(value), include_extras=True)
@@ -142,7 +142,7 @@ def _without_notes(hint: Any) -> tuple[Any, Sequence[Any]]:
 
 
 def _nested_prefix(prefix: str, name: str, notes: Sequence[Any]) -> str:
-    """What stands before the options of a part; tyro.conf.arg(name="") makes them options of the whole."""
+    """The prefix of the options of a part; tyro.conf.arg(name="") makes them options of the whole."""
     return prefix if any(getattr(note, "name", None) == "" for note in notes) else f"{name}."
 
 

@@ -175,3 +175,19 @@ def test_its_bundle_loads_and_becomes_an_engine(
     with open_model(model) as bundle, open_model(tmp_path / "engine") as engine:
         difference = bundle.infer(photos).astype(int) - engine.infer(photos)
     assert np.abs(difference).max() <= 1
+
+
+def test_it_is_evaluated_and_translates(
+    make_toy_spec: Callable[[str], RunSpec], train: Callable[..., bool], tiny_data: Path
+) -> None:
+    import limner
+    from limner.deploy.evaluation.evaluate import evaluate
+
+    spec = make_toy_spec("run")
+    assert train(spec)
+    with limner.load(spec.run) as model:
+        report = evaluate(model, load_dataset(tiny_data), "test", None)
+        assert isinstance(model, limner.Translator)
+        sketch = model(np.zeros((50, 40, 3), np.uint8))
+    assert report.metrics["scores"]["generator"]["l1"] > 0.0
+    assert sketch.size == (40, 50)
