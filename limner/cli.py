@@ -19,6 +19,7 @@ VERBS = {
     "build": ("limner.deploy.trt.build_engine", "compile a model into an engine for this machine"),
     "bench": ("limner.commands.bench", "time inference, training, data loading and scaling"),
     "import": ("limner.commands.import_junyanz", "convert a generator of pytorch-CycleGAN-and-pix2pix"),
+    "weights": ("limner.commands.weights", "install published weights for perceptual metrics and losses"),
     "doctor": ("limner.commands.doctor", "show what this machine has and what Limner would choose"),
 }
 """verb -> its module, which is imported on use, and what it does."""
