@@ -3,9 +3,9 @@
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.metadata import version
 from typing import NoReturn
 
+from limner import __version__
 from limner.core.util.errors import run_command
 from limner.core.util.subcommands import pick
 
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the verb that the first argument names; arguments: None: those of this process."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] == ["--version"]:
-        print(f"limner {version('limner')}")
+        print(f"limner {__version__}")
         return
     verb, rest = pick("limner", ABOUT, {name: about for name, (_, about) in VERBS.items()}, given or ["--help"])
     import_module(VERBS[verb][0]).main(rest)

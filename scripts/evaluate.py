@@ -1,7 +1,6 @@
-"""Evaluate a generator on a dataset: `python scripts/evaluate.py --model DIR --data DIR --out eval/`."""
+"""`limner evaluate` as a script."""
 
-from limner.commands.evaluate import main
-from limner.core.util.errors import run_command
+from limner.cli import run
 
 if __name__ == "__main__":
-    run_command(main)
+    run("evaluate")

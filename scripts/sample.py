@@ -1,7 +1,6 @@
-"""Generate portraits from noise: `python scripts/sample.py --model DIR --count 64 --seed 0 --out out/`."""
+"""`limner sample` as a script."""
 
-from limner.commands.sample import main
-from limner.core.util.errors import run_command
+from limner.cli import run
 
 if __name__ == "__main__":
-    run_command(main)
+    run("sample")

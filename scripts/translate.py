@@ -1,7 +1,6 @@
-"""Turn portrait photos into sketches: `python scripts/translate.py PHOTO_OR_FOLDER... --model DIR --out out/`."""
+"""`limner translate` as a script."""
 
-from limner.commands.translate import main
-from limner.core.util.errors import run_command
+from limner.cli import run
 
 if __name__ == "__main__":
-    run_command(main)
+    run("translate")

@@ -5,6 +5,7 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from limner import __version__
 from limner.core.training.precision import has_fast_bf16
 from limner.core.util.cli import parse
 from limner.core.util.machine import (
@@ -25,6 +27,8 @@ from limner.core.util.machine import (
 )
 from limner.core.util.text import count_of
 from limner.data_pipeline.loading import choose_loader
+from limner.deploy.backends import BACKENDS
+from limner.deploy.options import BuildOptions
 
 PACKAGES: dict[str, tuple[tuple[str, ...], str]] = {
     "torch": (("torch",), "torch"),
@@ -66,7 +70,7 @@ def examine() -> dict[str, Any]:
     """All that the table shows, as plain JSON values; None for what the system does not say."""
     memory = memory_bytes()
     return {
-        "limner": version_of("limner"),
+        "limner": __version__,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "cpu": {
@@ -105,12 +109,13 @@ def choose_precision() -> tuple[str, str]:
 def choose_backend() -> tuple[str | None, str]:
     """What `limner build --backend auto` builds for, and why."""
     try:
-        from limner.deploy.build import resolve
-        from limner.deploy.options import BuildOptions
-    except ModuleNotFoundError as error:
-        return None, f"{error.name} is missing: {install('limner[engines]')}"
+        from limner.deploy.build import resolve  # needs scikit-image, which a base installation lacks
+    except ModuleNotFoundError:
+        return None, f"no backend is installed: {install('limner[engines]')}"
     notes: list[str] = []
     backend, precision = resolve(BuildOptions(), notes.append)
+    if find_spec(BACKENDS[backend].package) is None:
+        return None, f"{BACKENDS[backend].package} is not installed: {BACKENDS[backend].install}"
     reason = "there are a GPU and TensorRT" if backend == "tensorrt" else "there is no GPU that torch can use"
     return f"{backend}, {precision}", "; ".join(notes) or reason
 
@@ -124,7 +129,7 @@ def show(found: Mapping[str, Any]) -> None:
     """Print the findings of `examine` as a table."""
     table = Table(show_header=False)
     cpu, memory = found["cpu"], found["memory_gb"]
-    table.add_row("Limner", f"{found['limner'] or 'not installed, run from a checkout'}, Python {found['python']}")
+    table.add_row("Limner", f"{found['limner']}, Python {found['python']}")
     table.add_row("system", found["system"])
     table.add_row("CPU", cpu["name"])
     table.add_row("CPU features", "not known here" if cpu["features"] is None else ", ".join(cpu["features"]) or "none")

@@ -9,6 +9,7 @@ import tyro
 
 from limner.core.runs import find_model
 from limner.core.util.cli import parse
+from limner.core.util.log import log
 from limner.data_pipeline.index import load_dataset
 from limner.deploy.evaluation.report import HTML, check_output, show_report, write_report
 from limner.deploy.load import load
@@ -32,7 +33,7 @@ class Options:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Evaluate, print the tables and write the report; arguments: None: those of this process."""
-    options = parse(Options, arguments)
+    options = parse(Options, arguments, prog="limner evaluate")
     check_output(options.out)
     from limner.deploy.evaluation.evaluate import evaluate  # imports torch, which --help works without
 
@@ -40,4 +41,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
         report = evaluate(model, load_dataset(options.data), options.split, options.inception)
     write_report(options.out, report)
     show_report(report)
-    print(f"report: {options.out / HTML}")
+    log.info(f"report: {options.out / HTML}")

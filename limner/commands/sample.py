@@ -16,6 +16,7 @@ from limner.core.images import Uint8Image
 from limner.core.runs import find_model
 from limner.core.util.cli import parse
 from limner.core.util.errors import UserError
+from limner.core.util.log import log
 from limner.core.util.progress import track
 from limner.core.util.text import count_of
 from limner.data_pipeline.index import load_dataset
@@ -56,12 +57,12 @@ class Options:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Generate portraits and what was asked for about them; arguments: None: those of this process."""
-    options = parse(Options, arguments)
+    options = parse(Options, arguments, prog="limner sample")
     require(options.batch_size >= 1, f"batch-size {options.batch_size}: must be at least 1")
     require(options.interpolate >= 0, f"interpolate {options.interpolate}: must be at least 0")
     from limner.deploy.sampling import Sampler
 
-    with load(find_model(options.model)) as sampler:
+    with load(find_model(options.model, "latent")) as sampler:
         if not isinstance(sampler, Sampler):
             raise UserError(f"{sampler.name}: translates photos and generates nothing from noise: limner translate")
         photos = read_training_images(options, sampler.image_size)
@@ -75,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             save_interpolation(sampler, options)
     if photos is not None:
         save_nearest(images[:MAX_COMPARED], photos, options.out)
-    print(f"{count_of(len(images), 'portrait')} in {options.out}, all of them in {options.out / 'grid.png'}")
+    log.info(f"{count_of(len(images), 'portrait')} in {options.out}, all of them in {options.out / 'grid.png'}")
 
 
 def generate(sampler: "Sampler", latents: "Tensor", styles: list[int] | None, options: Options) -> list[Uint8Image]:
@@ -113,7 +114,7 @@ def save_nearest(images: list[Uint8Image], photos: "Tensor", out: Path) -> None:
     save_png(out / "nearest.png", neighbour_grid(samples, photos, NEIGHBOURS, names))
     of_samples = float(nearest_images(samples, photos).distance.median())
     of_training = float(distance_within(photos).median())
-    print(
+    log.info(
         f"median distance to the nearest training image: samples {of_samples:.3f}, training images {of_training:.3f};\n"
         f"samples much nearer than that are copies: see {out / 'nearest.png'}"
     )

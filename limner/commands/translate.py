@@ -13,6 +13,7 @@ from limner.core.images import Uint8Image
 from limner.core.runs import find_model
 from limner.core.util.cli import parse
 from limner.core.util.errors import UserError
+from limner.core.util.log import log
 from limner.core.util.progress import track
 from limner.core.util.text import count_of
 from limner.data_pipeline.images import ImageError, read_image
@@ -56,10 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     arguments: without the program's name; None: those of this process.
     """
-    options = parse(Options, arguments)
+    options = parse(Options, arguments, prog="limner translate")
     require(options.batch_size >= 1, f"batch-size {options.batch_size}: must be at least 1")
     require(bool(options.photos), "no photo given: name image files or folders")
-    with load(find_model(options.model)) as translator:
+    with load(find_model(options.model, "photo")) as translator:
         if not isinstance(translator, Translator):
             raise UserError(f"{translator.name}: generates portraits from noise and takes no photos: limner sample")
         translator.find_style(options.style)
@@ -74,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if options.compare and images:
                 columns = {"photo": list(images.values()), "sketch": sketches}
                 save_png(grid_path(options.out, number), comparison_grid(columns, [p.source.name for p in images]))
-    print(f"{count_of(len(photos) - len(failures), 'image')} in {options.out}")
+    log.info(f"{count_of(len(photos) - len(failures), 'image')} in {options.out}")
     if failures:
         raise UserError(f"{count_of(len(failures), 'image')} could not be read: {'; '.join(failures)}")
 

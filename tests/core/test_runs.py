@@ -1,10 +1,13 @@
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from limner.core.bundle import BundleConfig, save_bundle
+from limner.core.networks.config import DCGANGeneratorConfig, GeneratorConfig, UNetConfig
 from limner.core.runs import default_run, find_engine, find_model
 from limner.core.util.errors import UserError
 
@@ -47,18 +50,23 @@ def test_the_newest_is_taken_and_said(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.messages == [model_line, model_line, engine_line]
 
 
-def test_the_newest_of_a_task_is_taken(caplog: pytest.LogCaptureFixture) -> None:
-    sketches = leave("runs/a/model/config.json", 50, {"task": "pix2pix"})
-    faces = leave("runs/b/model/config.json", 10, {"task": "dcgan"})
+def test_the_newest_that_takes_photos_or_noise_is_taken(caplog: pytest.LogCaptureFixture) -> None:
+    generators: dict[str, GeneratorConfig] = {
+        "sketches": UNetConfig(width=2, depth=4),
+        "faces": DCGANGeneratorConfig(latent=4, width=2),
+    }
+    for age_s, (name, generator) in zip((50, 10), generators.items(), strict=True):
+        config = BundleConfig("any", 64, "stretch", (), generator)
+        save_bundle(Path("runs") / name / "model", config.build(), config)
+        os.utime(Path("runs") / name / "model" / "config.json", (1_000_000 - age_s, 1_000_000 - age_s))
     leave("runs/damaged/model/config.json", 0, [])
-    engine = leave("engines/x/manifest.json", 50, {"source": {"task": "pix2pix"}})
-    leave("engines/y/manifest.json", 10, {"source": {"task": "dcgan"}})
-    assert find_model(None, "pix2pix") == sketches
-    assert find_model(None, "dcgan") == faces
-    assert find_engine(None, "pix2pix") == engine
-    assert caplog.messages[0] == f"--model {sketches} (the newest of pix2pix)"
-    with pytest.raises(UserError, match="no trained cyclegan model under runs: limner train cyclegan makes one, or"):
-        find_model(None, "cyclegan")
+    assert find_model(None, "photo") == Path("runs/sketches/model")
+    assert find_model(None, "latent") == Path("runs/faces/model")
+    assert caplog.messages[0] == f"--model {Path('runs/sketches/model')} (the newest)"
+    shutil.rmtree("runs/faces")
+    expected = "no trained model of portraits from noise under runs: limner train dcgan makes one, or name one with"
+    with pytest.raises(UserError, match=expected):
+        find_model(None, "latent")
 
 
 def test_a_run_stands_for_its_model() -> None:

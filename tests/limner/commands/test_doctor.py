@@ -38,11 +38,18 @@ def test_what_is_missing_is_a_finding_with_the_command_that_installs_it(monkeypa
     """As in a base installation."""
     for module in ("limner.data_pipeline.dali", "limner.deploy.build"):
         monkeypatch.delitem(sys.modules, module, raising=False)
-    for package in ("nvidia.dali", "onnx"):
+    for package in ("nvidia.dali", "limner.deploy.parity"):
         monkeypatch.setitem(sys.modules, package, None)
     assert choose_loader("auto")[0] == "reference"
     assert choose_loader("auto")[1].startswith("DALI cannot be imported: ")
-    assert choose_backend() == (None, "onnx is missing: pip install 'limner[engines]'")
+    assert choose_backend() == (None, "no backend is installed: pip install 'limner[engines]'")
+
+
+def test_a_backend_whose_package_is_missing_is_no_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("limner.commands.doctor.find_spec", lambda package: None)
+    choice, why = choose_backend()
+    assert choice is None
+    assert "is not installed: pip install 'limner[" in why
 
 
 def test_precision_says_which_processor_decides(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,3 @@
-import importlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -6,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from limner.commands.evaluate import main
 from limner.core.bundle import BundleConfig, bundle_hash, save_bundle
 from limner.core.networks.config import DCGANGeneratorConfig, UNetConfig
 from limner.core.util.errors import UserError
@@ -13,25 +13,21 @@ from limner.core.util.log import show_log
 from limner.deploy.build import build
 from limner.deploy.options import BuildOptions
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
 FILES = ["metrics.json", "report.html", "report.md", "sheet.png"]
 Evaluate = Callable[..., None]
 
 
 @pytest.fixture
 def evaluate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Evaluate:
-    """Run the script in a directory with one trained model, runs/tiny/model."""
+    """Run the command in a directory with one trained model, runs/tiny/model."""
     torch.manual_seed(0)
     config = BundleConfig("pix2pix", 64, "stretch", (), UNetConfig(width=2, depth=4))
     save_bundle(tmp_path / "runs" / "tiny" / "model", config.build(), config)
-    monkeypatch.syspath_prepend(SCRIPTS)
-    main = importlib.import_module("evaluate").main
     monkeypatch.chdir(tmp_path)
+    show_log()
 
     def run(*arguments: object) -> None:
-        monkeypatch.setattr("sys.argv", ["evaluate.py", *map(str, arguments)])
-        show_log()
-        main()
+        main([*map(str, arguments)])
 
     return run
 

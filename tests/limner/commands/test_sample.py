@@ -1,4 +1,3 @@
-import importlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,33 +6,32 @@ import pytest
 import torch
 from PIL import Image
 
+from limner.commands.sample import main
 from limner.core.bundle import BundleConfig, save_bundle
 from limner.core.networks.config import DCGANGeneratorConfig, UNetConfig
 from limner.core.networks.init import init_weights
 from limner.core.util.errors import UserError
+from limner.core.util.log import show_log
 from limner.data_pipeline.importers.prepare import PrepareOptions
 from limner.data_pipeline.importers.synthetic import import_synthetic
 from limner.deploy.build import build
 from limner.deploy.options import BuildOptions
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
 Sample = Callable[..., None]
 
 
 @pytest.fixture
 def sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sample:
-    """Run the script in a directory with one trained model, runs/tiny/model."""
+    """Run the command in a directory with one trained model, runs/tiny/model."""
     config = BundleConfig("dcgan", 64, "stretch", (), DCGANGeneratorConfig(latent=8, width=4))
     generator = config.build()
     init_weights(generator, 0, std=None)
     save_bundle(tmp_path / "runs" / "tiny" / "model", generator, config)
-    monkeypatch.syspath_prepend(SCRIPTS)
-    main = importlib.import_module("sample").main
     monkeypatch.chdir(tmp_path)
+    show_log()
 
     def run(*arguments: object) -> None:
-        monkeypatch.setattr("sys.argv", ["sample.py", *map(str, arguments)])
-        main()
+        main([*map(str, arguments)])
 
     return run
 
