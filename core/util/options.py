@@ -38,11 +38,13 @@ class Option:
     """MISSING if it is required."""
     description: str
     positional: bool = False
+    value: str | None = None
+    """What help calls its value in place of its type, from tyro.conf.arg(metavar=...)."""
 
     @property
     def usage(self) -> str:
         """The option as a user writes it, such as `--epochs INT` or `--norm batch|instance`."""
-        value = metavar(self.kind)
+        value = self.value or metavar(self.kind)
         return value if self.positional else f"{self.name} {value}".rstrip()
 
     @property
@@ -92,9 +94,14 @@ def options_of(command: type, default: Any = None, prefix: str = "") -> Iterator
         if dataclasses.is_dataclass(nested):
             yield from options_of(nested, None if value is MISSING else value, _nested_prefix(prefix, name, notes))
             continue
-        positional = tyro.conf.Positional in notes
-        description = descriptions.get(field.name, "")
-        yield Option(name if positional else f"--{name}", kind, value, description, positional)
+        yield Option(
+            name=name if tyro.conf.Positional in notes else f"--{name}",
+            kind=kind,
+            default=value,
+            description=descriptions.get(field.name, ""),
+            positional=tyro.conf.Positional in notes,
+            value=next((note.metavar for note in notes if getattr(note, "metavar", None)), None),
+        )
 
 
 def choose_kinds(value: Any, args: Sequence[str], prefix: str = "") -> Any:

@@ -31,7 +31,7 @@ class Options:
     batch_size: int = 1
     """Images at a time."""
     profile: tuple[int, int] = (1, 8)
-    scale: float | None = None
+    scale: Annotated[float | None, tyro.conf.arg(metavar="FACTOR")] = None
     compare: bool = False
     net: Net = field(default_factory=Net)
 
@@ -158,7 +158,7 @@ def test_options_are_described_by_the_strings_under_the_fields() -> None:
     assert options["--net.width"].description_with_default == "(default: 64)"
     assert options["--quick"].description_with_default == ""
     assert [option.usage for option in options.values()] == [
-        *("PATH ...", "--mode pad|tile", "--batch-size INT", "--profile INT INT", "--scale FLOAT", "--compare"),
+        *("PATH ...", "--mode pad|tile", "--batch-size INT", "--profile INT INT", "--scale FACTOR", "--compare"),
         *("--net.width INT", "--net.bias", "--quick"),
     ]
 
