@@ -66,6 +66,7 @@ class Command(BenchOptions):
     reports: int = 6
     """Reports of the run with the largest steps; others, over as many images, have more."""
     report_steps: int = 8
+    """Steps between two reports of the run with the largest steps."""
     step_s: float = 0.05
     """For the model of several machines: seconds of a worker's step alone, as `limner bench train` measures them."""
     gradient_mb: float = 228.7

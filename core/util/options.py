@@ -50,7 +50,7 @@ class Option:
     @property
     def description_with_default(self) -> str:
         """The description and, unless it says nothing, the default."""
-        silent = self.default in (MISSING, None, False, "", ())
+        silent = self.default is MISSING or self.default is None or self.default is False or self.default in ("", ())
         return self.description if silent else f"{self.description} (default: {self.default})".lstrip()
 
     @property

@@ -132,11 +132,11 @@ def plan(task: str, command: Command[TrainConfig]) -> dict[str, Any]:
     """What the run would be, as `--dry-run` prints it; the built-in data is described, not made."""
     from limner.commands.dry_run import dry_run
     from limner.data_pipeline.importers.synthetic import plan_built_in
-    from limner.data_pipeline.index import MANIFEST
+    from limner.data_pipeline.index import MANIFEST, load_dataset
 
     data, size = data_directory(command.config)
     exists = bool(command.config.data) or (data / MANIFEST).is_file()
-    dataset = find_data(command.config) if exists else plan_built_in(data, size)
+    dataset = load_dataset(data) if exists else plan_built_in(data, size)
     return dry_run(resolve(task, command, dataset), dataset, exists)
 
 

@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from limner.cli import VERBS
+from limner.core.util.options import options_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,6 +54,24 @@ def test_an_unknown_verb_is_one_line_with_the_nearest() -> None:
 def test_the_help_of_a_benchmark_names_the_command() -> None:
     assert "infer" in limner("bench", "--help").stdout
     assert "usage: limner bench data" in limner("bench", "data", "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        *(("limner.commands.translate", "Options"), ("limner.commands.sample", "Options")),
+        *(("limner.commands.evaluate", "Options"), ("limner.commands.import_junyanz", "Options")),
+        ("limner.deploy.trt.build_engine", "Command"),
+        *((f"limner.benchmarks.{name}", "Command") for name in ("infer", "train", "data", "scaling")),
+    ],
+)
+def test_every_option_is_described_and_of_a_type_that_errors_can_name(module: str, name: str) -> None:
+    options = list(options_of(getattr(import_module(module), name)))
+    assert len(options) >= 4
+    for option in options:
+        assert option.description, option.name
+        assert option.usage
+        option.problem(["x", "y", "z"])
 
 
 @pytest.mark.parametrize(

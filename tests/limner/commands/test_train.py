@@ -17,6 +17,7 @@ from limner.core.tasks import TASKS
 from limner.core.training.checkpoint import list_checkpoints, load_newest
 from limner.core.util.errors import UserError
 from limner.core.util.options import options_of
+from limner.data_pipeline.importers.synthetic import prepare_built_in
 
 SCRIPT = Path(__file__).parents[3] / "scripts" / "train.py"
 TINY = [
@@ -82,14 +83,21 @@ def test_a_dry_run_does_not_make_the_built_in_data(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("limner.data_pipeline.importers.synthetic.BUILT_IN_COUNT", 40)
     main(["dcgan", "--condition", "hair", "--generator.width", "2", "--discriminator.width", "2", "--dry-run"])
     found = json.loads(capsys.readouterr().out)
     assert found["data_hash"] is None
     assert not found["data"]["exists"]
-    assert found["data"]["images"] == {"train": 381, "val": 19, "test": 20}
+    assert found["data"]["images"] == {"train": 38, "val": 2, "test": 20}
     assert found["data"]["styles"][0].startswith("hair ")
     assert any("built-in-64 is not there yet: the run would generate it first" in note for note in found["notes"])
     assert list(tmp_path.iterdir()) == []
+    prepare_built_in(Path("data/built-in-64"), 64)
+    capsys.readouterr()
+    main(["dcgan", "--generator.width", "2", "--discriminator.width", "2", "--dry-run"])
+    again = json.loads(capsys.readouterr().out)  # and nothing else
+    assert again["data"]["exists"]
+    assert again["data"]["images"] == found["data"]["images"]
 
 
 @pytest.mark.parametrize(
