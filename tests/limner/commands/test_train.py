@@ -6,9 +6,11 @@ import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from limner.commands.train import Command, main
 from limner.core.config import LaunchConfig
@@ -24,6 +26,14 @@ TINY = [
     *("--image-size", "64", "--epochs", "2", "--precision", "fp32", "--cpus-per-worker", "1", "--launcher", "local"),
     *("--batch-size", "1", "--generator.width", "4", "--generator.styles", "0", "--discriminator.width", "4"),
 ]
+
+
+@pytest.fixture(autouse=True)
+def _same_threads_after() -> Iterator[None]:
+    """A dry run in this process sets the threads of a worker."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
 
 
 def command(*arguments: object) -> list[str]:
