@@ -10,6 +10,7 @@ import torch
 from limner.core.bundle import bundle_hash, load_bundle_config, load_generator
 from limner.core.util.errors import LimnerError, UserError
 from limner.core.util.files import atomic_directory, sha256
+from limner.core.util.log import log
 from limner.deploy.backends import (
     BACKENDS,
     INSTALL_ENGINES,
@@ -29,7 +30,7 @@ from limner.deploy.parity import check_parity
 from limner.deploy.runtimes.pytorch import TorchRuntime
 
 
-def build(model: Path, out: Path, options: BuildOptions, report: Callable[[str], None] = print) -> Manifest:
+def build(model: Path, out: Path, options: BuildOptions, report: Callable[[str], None] = log.info) -> Manifest:
     """Build the engine directory `out` from the bundle `model`, check its parity, and return its manifest.
 
     report: called with a line about each step. The directory is written under a temporary name: if anything fails,

@@ -1,7 +1,6 @@
 """One worker among the others: its rank, its device, and the control messages between ranks."""
 
 import logging
-import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -12,13 +11,14 @@ from torch import Tensor
 
 from limner.core.config import LaunchConfig
 from limner.core.training.loop import Progress
+from limner.core.util.machine import usable_cores
 
 log = logging.getLogger("limner")
 
 
 def worker_threads(launch: LaunchConfig, workers_here: int) -> int:
     """CPU threads of each of the workers on this machine."""
-    return launch.cpus_per_worker or max(1, (os.cpu_count() or 1) // workers_here)
+    return launch.cpus_per_worker or max(1, usable_cores() // workers_here)
 
 
 class WorkerContext:

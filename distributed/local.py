@@ -17,7 +17,7 @@ from limner.core.config import LaunchConfig
 from limner.core.spec import RunSpec
 from limner.core.util.errors import LimnerError
 from limner.distributed.context import WorkerContext, worker_threads
-from limner.distributed.display import Display
+from limner.distributed.display import RunDisplay
 from limner.distributed.storage import prepare_run
 from limner.distributed.worker import run_worker
 
@@ -56,7 +56,7 @@ def _run(spec: RunSpec, rank: int, world_size: int, local_rank: int = 0, local_w
     try:
         if rank > 0:
             return run_worker(spec, _context(spec, rank, world_size, device, local_world_size, stop, lambda _: None))
-        with Display() as display:
+        with RunDisplay() as display:
             return run_worker(spec, _context(spec, rank, world_size, device, local_world_size, stop, display.show))
     finally:
         for number, handler in previous.items():

@@ -21,7 +21,7 @@ from limner.core.spec import RunSpec
 from limner.core.training.loop import Progress
 from limner.core.util.errors import LimnerError, UserError
 from limner.distributed.context import WorkerContext, worker_threads
-from limner.distributed.display import Display
+from limner.distributed.display import RunDisplay
 from limner.distributed.storage import prepare_run
 from limner.distributed.worker import run_worker
 
@@ -165,7 +165,7 @@ def _follow(trainer: TorchTrainer, actor: Any) -> bool:
     fitting = threading.Thread(target=fit, daemon=True)
     previous = {number: signal.signal(number, request_stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        with Display() as display:
+        with RunDisplay() as display:
             fitting.start()
             running, outcome, shown = True, None, None
             while running and not isinstance(outcome, LimnerError):

@@ -23,6 +23,7 @@ from limner.core.training.precision import MixedPrecision
 from limner.core.training.state import TrainingState
 from limner.core.training.step import TrainedNetwork, TrainingStep, adam
 from limner.core.util.errors import LimnerError, is_full_disk
+from limner.core.util.text import count_of
 from limner.data_pipeline.index import Dataset, load_dataset
 from limner.data_pipeline.loading import SampleStream, open_loader
 from limner.data_pipeline.reference import read_pairs
@@ -131,8 +132,9 @@ def build_state(config: TrainConfig, model: Model, context: WorkerContext) -> Tr
             torch._dynamo.config.suppress_errors = True
             network.compile()
         networks[name] = TrainedNetwork(network, wrap(network, context), adam(network, config.optimizer))
+    workers, threads = count_of(context.world_size, "worker"), count_of(context.threads, "thread")
     context.log_rank0(
-        f"{context.world_size} worker(s) on {context.device.type}, {context.threads} thread(s) each, {precision.name}, "
+        f"{workers} on {context.device.type}, {threads} each, {precision.name}, "
         f"global batch {config.batch_size * config.accumulate * context.world_size}"
     )
     return TrainingState(TrainingStep(model.objective, networks, precision, averages), context.device)

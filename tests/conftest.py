@@ -15,10 +15,19 @@ from limner.core.config import LaunchConfig
 from limner.core.networks.config import PatchGANConfig, UNetConfig
 from limner.core.spec import RunSpec
 from limner.core.tasks.pix2pix.config import Pix2PixConfig
-from limner.core.util.log import log
+from limner.core.util.log import log, show_log
 from limner.data_pipeline.importers.prepare import PrepareOptions
 from limner.data_pipeline.importers.synthetic import import_synthetic
 from limner.data_pipeline.index import load_dataset
+
+
+@pytest.fixture(autouse=True)
+def shown_log() -> Iterator[None]:
+    """What Limner logs is on the console, as in a command."""
+    before = log.handlers[:]
+    show_log()
+    yield
+    log.handlers = before
 
 
 @pytest.fixture(scope="session")

@@ -97,6 +97,7 @@ class Loop:
         after_save: called on rank 0 when a checkpoint is complete on disk.
         """
         state, cadence, length = self.state, self.config.cadence, self.length
+        self._report_progress({})
         while state.seen_images < length.total_images:
             before, after = state.seen_images, state.seen_images + length.step_images
             batches = self._next_batches(loader)
@@ -150,6 +151,9 @@ class Loop:
         self._since, self._reported_images, self._waited = time.perf_counter(), self.state.seen_images, 0.0
         if self.writer is not None:
             self.writer.log_scalars(values, self.state.seen_images)
+        self._report_progress(values)
+
+    def _report_progress(self, values: dict[str, float]) -> None:
         if self.context.rank == 0:
             epoch = self.state.seen_images / self.length.epoch_images
             self.context.report_progress(Progress(self.state.seen_images, self.length.total_images, epoch, values))

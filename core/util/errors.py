@@ -46,9 +46,9 @@ def is_full_disk(error: OSError) -> bool:
 def run_command(main: Callable[[], None]) -> NoReturn:
     """Run a command's `main` and exit: 0 done, 2 wrong input, 1 anything else, 130 interrupted.
 
-    A LimnerError, a full disk and a package that an extra would bring become one line on stderr without a traceback; a
-    reader that closes the pipe ends the command quietly; any other exception is a defect of ours and keeps its
-    traceback.
+    A LimnerError, a full disk and a missing package that an extra brings (code 2) become one line on stderr without a
+    traceback; a reader that closes the pipe ends the command quietly; any other exception is a defect of ours and
+    keeps its traceback.
     """
     show_log()
     try:
@@ -65,7 +65,7 @@ def run_command(main: Callable[[], None]) -> NoReturn:
         package = (error.name or "").partition(".")[0]
         if package not in EXTRAS:
             raise
-        _fail(f"this needs {package}, which is not installed: pip install 'limner[{EXTRAS[package]}]'", 1)
+        _fail(f"this needs {package}, which is not installed: pip install 'limner[{EXTRAS[package]}]'", 2)
     except BrokenPipeError:
         if not _stdout_is_closed():
             raise

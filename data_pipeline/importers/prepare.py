@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from limner.core.config import Fit, require
 from limner.core.images import Uint8Image
 from limner.core.util.errors import UserError
 from limner.core.util.files import atomic_directory
+from limner.core.util.machine import usable_cores
 from limner.core.util.progress import track
 from limner.data_pipeline.images import ImageError, fit_image, fit_pair
 from limner.data_pipeline.importers import report
@@ -118,7 +118,7 @@ def _is_prepared(out: Path, preparation: Mapping[str, Any]) -> bool:
 
 def _map_in_threads(function: Callable[[Input], Output], inputs: Sequence[Input], what: str) -> list[Output]:
     """Apply `function` to all inputs in threads, with a progress display; stop at the first exception."""
-    pool = ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1))
+    pool = ThreadPoolExecutor(max_workers=min(8, usable_cores()))
     try:
         return list(track(pool.map(function, inputs), len(inputs), what))
     finally:

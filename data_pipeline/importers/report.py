@@ -1,45 +1,44 @@
 """Messages of a preparation to the user: notices, warnings and a summary."""
 
-import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
+from limner.core.util.log import log
+from limner.core.util.tables import log_table
 from limner.core.util.text import count_of
 from limner.data_pipeline.index import Record
 
 
 def warn(message: str) -> None:
-    """Print one line to stderr."""
-    print(f"warning: {message}", file=sys.stderr)
+    """Warn of something in one line."""
+    log.warning(message)
 
 
 def show_unchanged(out: Path) -> None:
     """Print that `out` needs no preparation."""
-    print(f"{out} is already prepared from this source with these options: nothing to do")
+    log.info(f"{out} is already prepared from this source with these options: nothing to do")
 
 
 def show_summary(
     out: Path, splits: Mapping[str, Sequence[Record]], styles: Sequence[str], reasons: Iterable[str]
 ) -> None:
     """Print the number of images per split and style, and of rejected files per reason."""
-    console = Console()
-    print(out)
+    log.info(str(out))
     table = Table("split", "images", *styles)
     everything = [record for records in splits.values() for record in records]
     for name, records in (*splits.items(), ("all", everything)):
         counts = Counter(record.style for record in records)
         table.add_row(name, str(len(records)), *(str(counts[style]) for style in range(len(styles))))
-    console.print(table)
+    log_table(table)
     rejected = Counter(reasons)
     if not rejected:
-        print("rejected: none")
+        log.info("rejected: none")
         return
-    print(f"rejected: {count_of(rejected.total(), 'file')}, listed in {out / 'rejected.jsonl'}")
+    log.info(f"rejected: {count_of(rejected.total(), 'file')}, listed in {out / 'rejected.jsonl'}")
     table = Table("rejected because", "files")
     for reason, count in rejected.most_common():
         table.add_row(reason, str(count))
-    console.print(table)
+    log_table(table)

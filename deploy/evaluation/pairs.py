@@ -12,6 +12,7 @@ from limner.core.config import require
 from limner.core.image_grid import comparison_grid
 from limner.core.images import LUMA, Uint8Image
 from limner.core.metrics.paired import PAIR_METRICS, PairScores, mean_scores, score_pair
+from limner.core.util.log import log
 from limner.core.util.progress import track
 from limner.core.util.text import count_of
 from limner.data_pipeline.index import SPLITS, Dataset, Record
@@ -149,7 +150,7 @@ def _default_split(dataset: Dataset) -> str:
     """Return the first of test, val and train that has images; print it if it is not test."""
     split = next((name for name in reversed(SPLITS) if dataset.splits[name]), "test")
     if split != "test":
-        print(f"--split {split} ({dataset.root} has no test split)", flush=True)
+        log.info(f"--split {split} ({dataset.root} has no test split)")
     return split
 
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table as RichTable
 
 from limner.core.image_grid import save_png
 from limner.core.images import Uint8Image
 from limner.core.util.errors import UserError
 from limner.core.util.files import atomic_write
+from limner.core.util.tables import log_table
 
 METRICS, MARKDOWN, HTML, GRID = "metrics.json", "report.md", "report.html", "sheet.png"
 CSS = """
@@ -83,7 +83,6 @@ def _write(path: Path, text: str) -> None:
 
 def show_report(report: Report) -> None:
     """Print the tables."""
-    console = Console()
     for table in report.tables:
         first, *others = table.columns
         printed = RichTable(first, title=table.title, title_justify="left")
@@ -91,7 +90,7 @@ def show_report(report: Report) -> None:
             printed.add_column(column, justify="right")
         for row in table.rows:
             printed.add_row(*row)
-        console.print(printed)
+        log_table(printed)
 
 
 def to_markdown(report: Report) -> str:

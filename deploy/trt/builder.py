@@ -18,6 +18,7 @@ import torch
 from limner.core.signature import Signature
 from limner.core.util.errors import LimnerError, UserError
 from limner.core.util.files import atomic_write
+from limner.core.util.log import log
 from limner.deploy.backends import BackendName, load_package
 from limner.deploy.batch_profile import BatchProfile
 from limner.deploy.builder import BuildJob
@@ -101,7 +102,7 @@ def attach_timing_cache(config: Any, path: Path) -> Any:
         cache = config.create_timing_cache(path.read_bytes())
         if cache is not None and config.set_timing_cache(cache, False):
             return cache
-        print(f"{path}: timings of another GPU or TensorRT version, or damaged: they are replaced")
+        log.info(f"{path}: timings of another GPU or TensorRT version, or damaged: they are replaced")
     cache = config.create_timing_cache(b"")
     return cache if cache is not None and config.set_timing_cache(cache, False) else None
 

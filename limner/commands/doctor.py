@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.table import Table
 
 from limner import __version__
@@ -25,6 +24,7 @@ from limner.core.util.machine import (
     usable_cores,
     version_of,
 )
+from limner.core.util.tables import log_table
 from limner.core.util.text import count_of
 from limner.data_pipeline.loading import choose_loader
 from limner.deploy.backends import BACKENDS
@@ -149,7 +149,7 @@ def show(found: Mapping[str, Any]) -> None:
     table.add_section()
     for name, auto in found["auto"].items():
         table.add_row(f"auto {name}", f"{auto['choice'] or 'none'}: {auto['why']}")
-    Console(highlight=False, markup=False).print(table)
+    log_table(table)
 
 
 def _gpu(number: int) -> dict[str, Any]:

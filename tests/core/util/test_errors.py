@@ -45,7 +45,7 @@ def test_a_package_that_an_extra_brings_is_named_with_the_extra(capsys: pytest.C
 
     with pytest.raises(SystemExit) as end:
         run_command(main)
-    assert end.value.code == 1
+    assert end.value.code == 2
     assert capsys.readouterr().err == "error: this needs onnx, which is not installed: pip install 'limner[engines]'\n"
 
 
