@@ -13,7 +13,7 @@ from limner.core.signature import Port, Signature
 from limner.core.util.errors import UserError
 from limner.deploy.backends import load_runner, refuse_unsupported
 from limner.deploy.batch_profile import BatchProfile
-from limner.deploy.manifest import MANIFEST, Hint, Manifest, Source, read_manifest
+from limner.deploy.manifest import Hint, Manifest, Source, read_manifest
 
 if TYPE_CHECKING:
     import torch
@@ -136,20 +136,19 @@ def open_runtime(directory: Path, manifest: Manifest, options: dict[str, Any]) -
     return runtime
 
 
-def open_bundle(directory: Path | str, *, device: "torch.device | str" = "cpu", compiled: bool = False) -> Engine:
-    """Open a model bundle behind the same interface: torch in fp32, eager or compiled; what engines are compared to."""
+def open_bundle(
+    directory: Path | str, *, device: "torch.device | str" = "cpu", compiled: bool = False, float64: bool = False
+) -> Engine:
+    """Open a model bundle behind the same interface: torch in fp32, eager or compiled; what engines are compared to.
+
+    float64: calculate in float64, so that an image does not depend on the batch that it is generated in: batches of
+        different sizes add up in different orders, but the difference is far below a step of 8 bits then.
+    """
     from limner.core.bundle import bundle_hash, load_bundle_config, load_generator
     from limner.deploy.runtimes.pytorch import TorchRuntime
 
     config = load_bundle_config(directory)
     generator = load_generator(directory).to(device)
     source = Source(bundle_hash(directory), config.task, config.image_size, config.fit, config.styles)
-    runtime = TorchRuntime(generator, compiled=compiled)
+    runtime = TorchRuntime(generator.double() if float64 else generator, compiled=compiled)
     return Engine(str(directory), config.signature, ANY_BATCH, runtime, source)
-
-
-def open_model(directory: Path | str, *, device: "torch.device | str" = "cpu") -> Engine:
-    """Open a model bundle or an engine directory; device: for a bundle, as an engine has its own."""
-    if (Path(directory) / MANIFEST).is_file():
-        return open_engine(directory)
-    return open_bundle(directory, device=device)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from limner.core.runs import ENGINES, MODEL, RUNS
 from limner.core.util.errors import UserError
 from limner.deploy.engine import Engine, open_bundle, open_engine
 from limner.deploy.manifest import MANIFEST
@@ -11,6 +12,7 @@ from limner.deploy.translation import Translator
 if TYPE_CHECKING:  # imports torch, which a translator that runs on OpenVINO or ONNX Runtime works without
     from limner.deploy.sampling import Sampler
 
+MODELS = Path("models")
 WEIGHTS = "generator.safetensors"
 """What a bundle is recognised by."""
 
@@ -35,9 +37,9 @@ def load(model: str | Path, *, device: str | None = None) -> "Translator | Sampl
 def find_directory(model: str | Path) -> Path:
     """Find the directory of a bundle or an engine; UserError if there is none."""
     given = Path(model)
-    places = [given, given / "model"]
+    places = [given, given / MODEL]
     if len(given.parts) == 1:
-        places += [Path("models") / given, Path("runs") / given / "model", Path("engines") / given]
+        places += [MODELS / given, RUNS / given / MODEL, ENGINES / given]
     for place in places:
         if (place / WEIGHTS).is_file() or (place / MANIFEST).is_file():
             return place
@@ -51,9 +53,7 @@ def _open_bundle(directory: Path, device: str | None) -> Engine:
     import torch
 
     from limner.core.bundle import load_bundle_config
-    from limner.deploy.sampling import open_exact_bundle
 
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if load_bundle_config(directory).signature.inputs[0].name == "photo":
-        return open_bundle(directory, device=device)
-    return open_exact_bundle(directory, device)
+    from_noise = load_bundle_config(directory).signature.inputs[0].name == "latent"
+    return open_bundle(directory, device=device, float64=from_noise)

@@ -2,20 +2,15 @@
 
 import math
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
-from limner.core.bundle import bundle_hash, load_bundle_config, load_generator
 from limner.core.images import Uint8Image
 from limner.core.noise import RngStream, normal
 from limner.core.util.errors import UserError
-from limner.deploy.engine import ANY_BATCH, Engine
-from limner.deploy.manifest import Source
 from limner.deploy.model import Model, is_integer
-from limner.deploy.runtimes.pytorch import TorchRuntime
 
 
 class Sampler(Model):
@@ -61,30 +56,6 @@ class Sampler(Model):
 def _check_integer(name: str, value: int, minimum: int) -> None:
     if not is_integer(value) or value < minimum:
         raise UserError(f"{name} {value}: must be a whole number of at least {minimum}")
-
-
-class _Float64(nn.Module):
-    """A generator in float64 behind float32 inputs."""
-
-    def __init__(self, generator: nn.Module) -> None:
-        super().__init__()
-        self.generator = generator.double()
-
-    def forward(self, latent: Tensor, *style: Tensor) -> Tensor:
-        """Latents (N, Z), style (N,) int64 if conditioned -> (N, 3, S, S) float64 in [-1, 1]."""
-        output: Tensor = self.generator(latent.double(), *style)
-        return output
-
-
-def open_exact_bundle(directory: Path, device: str) -> Engine:
-    """Open a bundle in float64, so that an image does not depend on the batch that it is generated in.
-
-    Batches of different sizes add up in different orders; in float64 the difference is far below a step of 8 bits.
-    """
-    config = load_bundle_config(directory)
-    source = Source(bundle_hash(directory), config.task, config.image_size, config.fit, config.styles)
-    runtime = TorchRuntime(_Float64(load_generator(directory)).to(device))
-    return Engine(str(directory), config.signature, ANY_BATCH, runtime, source)
 
 
 def slerp_loop(latents: Tensor, steps: int) -> Tensor:

@@ -181,9 +181,9 @@ def test_an_engine_opens_and_runs_without_torch(quickly: None, bundle: Path, tmp
     code = f"""
 import sys
 import numpy as np
-from limner.deploy.engine import open_engine, open_model
+from limner.deploy.engine import open_engine
 for directory in sys.argv[1:]:
-    with open_engine(directory, threads=1, hint="throughput") as engine, open_model(directory) as same:
+    with open_engine(directory, threads=1, hint="throughput") as engine, open_engine(directory) as same:
         for batch in (np.zeros((2, 3, 64, 64), np.float32), np.zeros((2, 64, 64, 3), np.uint8)):
             if batch.dtype == np.uint8 or engine.signature.inputs[0].dtype == "float32":
                 assert (engine.infer(batch) == same.infer(batch)).mean() > 0.99

@@ -162,7 +162,7 @@ def test_its_bundle_loads_and_becomes_an_engine(
     make_toy_spec: Callable[[str], RunSpec], train: Callable[..., bool], tmp_path: Path
 ) -> None:
     from limner.deploy.build import build
-    from limner.deploy.engine import open_model
+    from limner.deploy.engine import open_bundle, open_engine
     from limner.deploy.options import BuildOptions
 
     spec = make_toy_spec("run")
@@ -172,7 +172,7 @@ def test_its_bundle_loads_and_becomes_an_engine(
     assert isinstance(load_generator(model), Tone)
     build(model, tmp_path / "engine", BuildOptions("openvino", "fp32", (1, 1, 2)), lambda line: None)
     photos = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
-    with open_model(model) as bundle, open_model(tmp_path / "engine") as engine:
+    with open_bundle(model) as bundle, open_engine(tmp_path / "engine") as engine:
         difference = bundle.infer(photos).astype(int) - engine.infer(photos)
     assert np.abs(difference).max() <= 1
 
