@@ -51,7 +51,7 @@ class PairEvaluator:
     """Scores a translator on a split, one image at a time, so that no score depends on a batch size."""
 
     def __init__(self, translator: Translator, dataset: Dataset, split: str | None = None) -> None:
-        """split: None: test, or else val, or else train, which is printed.
+        """split: None: test, or else val, or else train, which is logged.
 
         Raises UserError if dataset and split do not suit the translator.
         """
@@ -147,7 +147,7 @@ class PairEvaluator:
 
 
 def _default_split(dataset: Dataset) -> str:
-    """Return the first of test, val and train that has images; print it if it is not test."""
+    """Return the first of test, val and train that has images; log it if it is not test."""
     split = next((name for name in reversed(SPLITS) if dataset.splits[name]), "test")
     if split != "test":
         log.info(f"--split {split} ({dataset.root} has no test split)")

@@ -22,7 +22,7 @@ class Options:
     data: Path
     """A prepared dataset."""
     model: Annotated[str | None, tyro.conf.arg(metavar="DIR_OR_NAME")] = None
-    """A model bundle, a run or an engine; left out: the model of the newest run."""
+    """A model bundle, a run or an engine; left out: the newest run's."""
     split: Annotated[str | None, tyro.conf.arg(metavar="train|val|test")] = None
     """Left out: for sketches test, else val, else train; for portraits from noise train."""
     out: Path = Path("eval")

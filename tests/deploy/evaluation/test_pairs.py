@@ -167,15 +167,16 @@ def test_a_dataset_without_training_sketches_lacks_that_baseline(
     assert "mean training sketch" not in report.definitions
 
 
-def test_the_split_is_test_or_else_val_or_else_train_which_is_printed(
-    tiny_data: Path, make_evaluator: MakeEvaluator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_the_split_is_test_or_else_val_or_else_train_which_is_logged(
+    tiny_data: Path, make_evaluator: MakeEvaluator, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", "limner")
     assert make_evaluator(None).split == "test"
-    assert not capsys.readouterr().out
+    assert not caplog.messages
     for drop, split in ((("test",), "val"), (("test", "val"), "train")):
         data = change_dataset(tiny_data, tmp_path / split, drop)
         assert make_evaluator(None, data=data).split == split
-        assert capsys.readouterr().out == f"--split {split} ({data} has no test split)\n"
+        assert caplog.messages.pop() == f"--split {split} ({data} has no test split)"
 
 
 def test_what_does_not_go_together_is_refused(tiny_data: Path, make_evaluator: MakeEvaluator, tmp_path: Path) -> None:
