@@ -92,10 +92,14 @@ def _make_bar(stream: TextIO | None) -> Progress | None:
     return bar
 
 
-def track(things: Iterable[T], total: int, what: str) -> Iterator[T]:
-    """The same things, with their progress shown."""
+def track(things: Iterable[T], total: int, what: str, batch_size: int = 1) -> Iterator[T]:
+    """The same things, with their progress shown.
+
+    batch_size: how many come at once, so that the time left is estimated from whole batches.
+    """
     with ProgressDisplay() as display:
         display.update(0, total, what)
         for count, thing in enumerate(things, 1):
             yield thing
-            display.update(count, total, what)
+            if count % batch_size == 0 or count == total:
+                display.update(count, total, what)

@@ -77,7 +77,7 @@ def evaluate_portraits(sampler: Sampler, dataset: Dataset, split: str, inception
     photos = read_enough(dataset, split, sampler.image_size, MIN_PORTRAITS)
     count = len(photos)
     images = sampler.generate(sampler.sample_latents(count, SEED), sampler.choose_styles(count), BATCH_SIZE)
-    samples = to_tensor(np.stack(list(track(images, count, "generating"))))
+    samples = to_tensor(np.stack(list(track(images, count, "generating", BATCH_SIZE))))
     scores = {
         GENERATOR: _score(samples, photos, nearest_images(samples, photos).distance),
         MIRRORED: _score(photos.flip(3), photos, distance_within(photos)),

@@ -36,7 +36,7 @@ class Options:
     """Generate portraits from noise."""
 
     model: Annotated[str | None, tyro.conf.arg(metavar="DIR_OR_NAME")] = None
-    """A model bundle, a run or an engine; left out: the model of the newest run."""
+    """A model bundle, a run or an engine; left out: the newest run's that takes noise."""
     out: Path = Path("out")
     """The folder for sample_0000.png, ... and grid.png, which are replaced."""
     count: int = 64
@@ -81,7 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def generate(sampler: "Sampler", latents: "Tensor", styles: list[int] | None, options: Options) -> list[Uint8Image]:
     """Generate all images with progress."""
-    return list(track(sampler.generate(latents, styles, options.batch_size), len(latents), "generating"))
+    images = sampler.generate(latents, styles, options.batch_size)
+    return list(track(images, len(latents), "generating", options.batch_size))
 
 
 def save_interpolation(sampler: "Sampler", options: Options) -> None:

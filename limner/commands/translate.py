@@ -1,6 +1,6 @@
 """`limner translate`: photos in, the images that a generator makes of them out."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -31,7 +31,7 @@ class Options:
     photos: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Image files, or folders, which are searched for images."""
     model: Annotated[str | None, tyro.conf.arg(metavar="DIR_OR_NAME")] = None
-    """A model bundle, a run or an engine; left out: the model of the newest run."""
+    """A model bundle, a run or an engine; left out: the newest run's that takes photos."""
     out: Path = Path("out")
     """The folder that the sketches are written to."""
     style: Annotated[str | None, tyro.conf.arg(metavar="NAME_OR_NUMBER")] = None
@@ -60,24 +60,38 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(Options, arguments, prog="limner translate")
     require(options.batch_size >= 1, f"batch-size {options.batch_size}: must be at least 1")
     require(bool(options.photos), "no photo given: name image files or folders")
+    photos = plan_output(find_images(options.photos), options)
+    failures: list[str] = []
     with load(find_model(options.model, "photo")) as translator:
         if not isinstance(translator, Translator):
             raise UserError(f"{translator.name}: generates portraits from noise and takes no photos: limner sample")
-        translator.find_style(options.style)
-        photos = plan_output(find_images(options.photos), options)
-        batches = [photos[first : first + options.batch_size] for first in range(0, len(photos), options.batch_size)]
-        failures: list[str] = []
-        for number, batch in enumerate(track(batches, len(batches), "translating"), 1):
-            images = read_batch(batch, failures)
-            sketches = translator.translate(list(images.values()), options.style, options.mode, options.batch_size)
-            for photo, sketch in zip(images, sketches, strict=True):
-                save_png(photo.target, sketch)
-            if options.compare and images:
-                columns = {"photo": list(images.values()), "sketch": sketches}
-                save_png(grid_path(options.out, number), comparison_grid(columns, [p.source.name for p in images]))
+        translator.find_style(options.style)  # refuses a wrong one before anything is read
+        done = translate(translator, photos, options, failures)
+        for _ in track(done, len(photos), "translating", options.batch_size):
+            pass
     log.info(f"{count_of(len(photos) - len(failures), 'image')} in {options.out}")
     if failures:
         raise UserError(f"{count_of(len(failures), 'image')} could not be read: {'; '.join(failures)}")
+
+
+def translate(
+    translator: Translator, photos: Sequence[Photo], options: Options, failures: list[str]
+) -> Iterator[Photo]:
+    """Translate and write a batch at a time; yield each photo when it is done, also if it could not be read.
+
+    failures: takes the reason for each that could not.
+    """
+    for number, first in enumerate(range(0, len(photos), options.batch_size), 1):
+        batch = photos[first : first + options.batch_size]
+        images = read_batch(batch, failures)
+        sketches = translator.translate(list(images.values()), options.style, options.mode, options.batch_size)
+        for photo, sketch in zip(images, sketches, strict=True):
+            save_png(photo.target, sketch)
+        if options.compare and images:
+            columns = {"photo": list(images.values()), "sketch": sketches}
+            names = [photo.source.name for photo in images]
+            save_png(grid_path(options.out, number), comparison_grid(columns, names))
+        yield from batch
 
 
 def read_batch(photos: Sequence[Photo], failures: list[str]) -> dict[Photo, Uint8Image]:

@@ -41,6 +41,16 @@ def test_a_log_has_a_line_at_once_then_one_now_and_then_and_the_last(capsys: pyt
 
 
 @pytest.mark.usefixtures("clock")
+def test_things_that_come_in_batches_are_shown_by_batches(capsys: pytest.CaptureFixture[str]) -> None:
+    list(track(range(10), 10, "generating", batch_size=4))
+    assert capsys.readouterr().out.splitlines() == [
+        "generating: 0 of 10",
+        "generating: 8 of 10, 1 s left",
+        "generating: 10 of 10, took 6 s",
+    ]
+
+
+@pytest.mark.usefixtures("clock")
 def test_work_that_resumes_is_timed_from_there_and_starts_over_after_a_rollback(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

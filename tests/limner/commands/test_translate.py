@@ -97,6 +97,20 @@ def test_an_engine_gives_what_its_bundle_gives(
             assert expected.std() > 5  # something to see
 
 
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
+def test_an_engine_translates_without_torch(
+    backend: BackendName, models: dict[str, Path], photos: Path, tmp_path: Path
+) -> None:
+    build(models["plain"], tmp_path / "engine", BuildOptions(backend=backend), report=lambda line: None)
+    arguments = [str(photos), "--model", str(tmp_path / "engine"), "--out", str(tmp_path / "out"), "--compare"]
+    program = f"import sys\nfrom limner.cli import main\nmain({['translate', *arguments]})\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    modules = set(done.stdout.splitlines()[-1].split())
+    assert backend in modules
+    assert not {"torch", "nvidia", "ray", "skimage", "onnx"} & modules
+    assert len(list((tmp_path / "out").glob("*.png"))) == 3
+
+
 @pytest.mark.parametrize(
     ("model", "arguments", "message"),
     [
