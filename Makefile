@@ -25,11 +25,10 @@ demo: install
 	$(BIN)/limner build --model demo/run --data demo/portraits --out demo/engine
 	$(BIN)/limner bench infer --model demo/run --engine demo/engine --batch 1 8 --quick --out demo/results
 	@echo
-	@echo "In demo/: run/samples (photo, sketch, truth by epoch), evaluation/report.html, sketches/sheets (before and after),"
-	@echo "run/model (the generator), engine (compiled, compared with it), results (how fast both are)."
-	@echo "The model knows the rendered portraits of the built-in data, not real photos. For those, train on real pairs:"
-	@echo "  see README.md, or start with  $(BIN)/limner prepare --help"
-	@echo "Follow a training:  $(BIN)/tensorboard --logdir demo/run"
+	@echo "In demo/: run/samples (photo, generated and real sketch, by epoch), evaluation/report.html, sketches/sheets (before and after),"
+	@echo "run/model (the model), engine (compiled, compared with the model), results (the speed of both)."
+	@echo "This model knows rendered portraits only. To sketch your own photos, train on real pairs: README.md, \"Sketch your own photos\"."
+	@echo "Training curves:  $(BIN)/tensorboard --logdir demo/run"
 
 test: install
 	$(BIN)/python -m pytest
