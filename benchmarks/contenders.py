@@ -8,7 +8,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor, nn
 
-from limner.core.bundle import bundle_hash, bundle_signature, load_bundle_config, load_generator
+from limner.core.bundle import bundle_hash, load_bundle_config, load_generator
 from limner.core.training.precision import has_fast_bf16
 from limner.core.util.errors import LimnerError, UserError
 from limner.deploy.backends import BACKENDS
@@ -82,7 +82,7 @@ def torch_contender(name: str, model: Path, device: torch.device) -> Contender:
 
     def open_torch(hint: Hint) -> Engine:
         generator = change(load_generator(model).to(device))
-        signature = bundle_signature(load_bundle_config(model))
+        signature = load_bundle_config(model).signature
         return Engine(name, signature, ANY_BATCH, TorchRuntime(generator, compiled=name == "torch-compile"))
 
     return Contender(name, precision, open_torch)

@@ -24,7 +24,7 @@ from limner.benchmarks.poisson import server
 from limner.benchmarks.results import FORMER_SCENARIOS, BenchOptions, Row, save
 from limner.benchmarks.roofline import measure_limits
 from limner.benchmarks.scenarios import InferenceBench, end_to_end, offline, single_stream
-from limner.core.bundle import bundle_hash, bundle_signature, load_bundle_config
+from limner.core.bundle import bundle_hash, load_bundle_config
 from limner.core.config import require
 from limner.core.runs import find_engine, find_model
 from limner.core.util.cli import parse
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     require(bool(command.batch) and bool(command.scenario), "batch and scenario: name at least one of each")
     model = find_model(command.model)
     config = load_bundle_config(model)
-    signature = bundle_signature(config)
+    signature = config.signature
     scenarios = [FORMER_SCENARIOS.get(name, name) for name in command.scenario]
     takes_photos = signature.inputs[0].name == "photo"
     require(

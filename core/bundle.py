@@ -112,11 +112,6 @@ def _generator_from(values: dict[str, Any]) -> GeneratorConfig:
     return generator
 
 
-def bundle_signature(config: BundleConfig) -> Signature:
-    """The ports of a bundle's generator."""
-    return config.signature
-
-
 def _model_card(config: BundleConfig, weights: dict[str, Tensor]) -> str:
     millions = sum(tensor.numel() for name, tensor in weights.items() if "num_batches" not in name) / 1e6
     size = config.image_size

@@ -75,13 +75,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def summary(spec: "RunSpec") -> str:
     """Where the results of a finished run are, and the next three commands."""
-    from limner.core.bundle import bundle_signature, load_bundle_config
+    from limner.core.bundle import load_bundle_config
 
     run, grids = _short(spec.run), sorted((spec.run / "samples").glob("*.png"))
     lines = [f"done: model in {_short(spec.run / MODEL)}", *(f"samples: {_short(grid)}" for grid in grids[-1:])]
     if (spec.run / MODEL).is_dir():  # else it was trained on another machine
         config = load_bundle_config(spec.run / MODEL)
-        takes_photos = bundle_signature(config).inputs[0].name == "photo"
+        takes_photos = config.signature.inputs[0].name == "photo"
         style = f" --style {config.styles[0]}" if takes_photos and config.styles else ""
         lines.append(f"next: limner {'translate PHOTO' if takes_photos else 'sample'} --model {run}{style}")
         lines.append(f"      limner evaluate --model {run} --data {_short(spec.data)}")
