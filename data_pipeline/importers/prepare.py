@@ -24,6 +24,8 @@ from limner.data_pipeline.index import MANIFEST, SPLITS, Record, load_dataset, w
 
 Input = TypeVar("Input")
 Output = TypeVar("Output")
+Splits = dict[str, list[Record]]
+Write = Callable[[Path], tuple[Splits, list[Rejection]]]
 
 JPEG = (cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
 """4:4:4, so that thin coloured lines survive and every GPU decoder can read it."""
@@ -62,18 +64,12 @@ def prepare(collection: Collection, out: Path, options: PrepareOptions) -> None:
     Does nothing if `out` was prepared from the same source with the same options.
     Raises UserError if `out` has any other content or lies within the source.
     """
-    for folder in collection.folders:
-        inside = out.resolve().is_relative_to(folder.resolve())
-        require(not inside, f"{out} lies within the source {folder}: choose an --out outside it")
     preparation = {
         "importer": collection.importer,
         **collection.options,
         **dataclasses.asdict(options),
         "source_sha256": _fingerprint(collection.files),
     }
-    if _is_prepared(out, preparation):
-        report.show_unchanged(out)
-        return
     header = {
         "name": collection.name,
         "source": collection.source,
@@ -83,17 +79,36 @@ def prepare(collection: Collection, out: Path, options: PrepareOptions) -> None:
         "styles": collection.styles,
         "preparation": preparation,
     }
+    splits = write_once(out, header, collection.folders, lambda root: _write_images(collection, root, options))
+    if splits is not None:
+        _warn(collection, splits, options)
+
+
+def write_once(out: Path, header: Mapping[str, Any], folders: Iterable[Path], write: Write) -> Splits | None:
+    """Write the dataset directory `out`, whole or not at all, and print a summary.
+
+    header: see `write_dataset`; its field preparation says whether `out` holds the result already.
+    folders: the source; `out` must not lie in it.
+    write: writes the images under a directory; returns the records by split, and all rejections.
+    Returns the records by split; None if there was nothing to do. Raises UserError as `prepare` does.
+    """
+    for folder in folders:
+        inside = out.resolve().is_relative_to(folder.resolve())
+        require(not inside, f"{out} lies within the source {folder}: choose an --out outside it")
+    if _is_prepared(out, header["preparation"]):
+        report.show_unchanged(out)
+        return None
     try:
         with atomic_directory(out, replace=False) as tmp_path:
-            splits, rejected = _write_images(collection, tmp_path, options)
+            splits, rejected = write(tmp_path)
             write_dataset(tmp_path, header, splits, [dataclasses.asdict(rejection) for rejection in rejected])
     except OSError:
-        if not _is_prepared(out, preparation):
+        if not _is_prepared(out, header["preparation"]):
             raise
         report.show_unchanged(out)  # another process that prepares the same has finished first
-        return
-    report.show_summary(out, splits, collection.styles, [rejection.reason for rejection in rejected])
-    _warn(collection, splits, options)
+        return None
+    report.show_summary(out, splits, header["styles"], [rejection.reason for rejection in rejected])
+    return splits
 
 
 def _is_prepared(out: Path, preparation: Mapping[str, Any]) -> bool:
@@ -116,7 +131,7 @@ def _is_prepared(out: Path, preparation: Mapping[str, Any]) -> bool:
     )
 
 
-def _map_in_threads(function: Callable[[Input], Output], inputs: Sequence[Input], what: str) -> list[Output]:
+def map_in_threads(function: Callable[[Input], Output], inputs: Sequence[Input], what: str) -> list[Output]:
     """Apply `function` to all inputs in threads, with a progress display; stop at the first exception."""
     pool = ThreadPoolExecutor(max_workers=min(8, usable_cores()))
     try:
@@ -135,21 +150,19 @@ def _fingerprint(files: Sequence[File]) -> str:
             return str(error).encode()
 
     total = hashlib.sha256()
-    for file, part in zip(files, _map_in_threads(digest, files, "reading"), strict=True):
+    for file, part in zip(files, map_in_threads(digest, files, "reading"), strict=True):
         total.update(f"{file.path}\n".encode() + part)
     return total.hexdigest()
 
 
-def _write_images(
-    collection: Collection, root: Path, options: PrepareOptions
-) -> tuple[dict[str, list[Record]], list[Rejection]]:
+def _write_images(collection: Collection, root: Path, options: PrepareOptions) -> tuple[Splits, list[Rejection]]:
     """Write the images under `root`; return the records by split, and all rejections."""
     for name in ("photo", "sketch"):
         (root / name).mkdir()
     items, duplicates = index_by_name(collection.items, lambda item: item.id)
     rejected = [*collection.rejected, *duplicates]
     records = []
-    for result in _map_in_threads(lambda item: _write_item(item, root, options), list(items.values()), "preparing"):
+    for result in map_in_threads(lambda item: _write_item(item, root, options), list(items.values()), "preparing"):
         if isinstance(result, Record):
             records.append(result)
         else:
@@ -191,14 +204,14 @@ def _check_aspect(photo: Uint8Image, sketch: Uint8Image) -> None:
         raise ImageError("partner of another aspect", f"{width}x{height} and {sketch_width}x{sketch_height}")
 
 
-def split_records(records: Iterable[Record], test_ids: set[str], options: PrepareOptions) -> dict[str, list[Record]]:
+def split_records(records: Iterable[Record], test_ids: set[str], options: PrepareOptions) -> Splits:
     """Split records into train, val and test.
 
     test_ids: the source's official test split; if it is empty, test-fraction of each style is test. Of the other
     records, val-fraction of each style is val. Within a style the order is that of a hash of seed and id, so that it
     does not depend on the platform or on other images.
     """
-    splits: dict[str, list[Record]] = {split: [] for split in SPLITS}
+    splits: Splits = {split: [] for split in SPLITS}
     styles: dict[int, list[Record]] = {}
     for record in records:
         (splits["test"] if record.id in test_ids else styles.setdefault(record.style, [])).append(record)

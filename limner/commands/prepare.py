@@ -14,6 +14,7 @@ from limner.data_pipeline.importers.combined import import_combined
 from limner.data_pipeline.importers.cuhk import import_cuhk
 from limner.data_pipeline.importers.folders import import_pairs, import_portraits
 from limner.data_pipeline.importers.fs2k import import_fs2k
+from limner.data_pipeline.importers.merge import merge_datasets
 from limner.data_pipeline.importers.pencil import import_pencil
 from limner.data_pipeline.importers.prepare import PrepareOptions
 from limner.data_pipeline.importers.synthetic import import_synthetic
@@ -25,11 +26,17 @@ class Out:
 
     out: Path
     """The dataset directory to make, such as data/NAME."""
+
+
+@dataclass(frozen=True)
+class OutImages(Out):
+    """What every importer takes that writes images."""
+
     options: Annotated[PrepareOptions, tyro.conf.arg(name="")]
 
 
 @dataclass(frozen=True)
-class FromSource(Out):
+class FromSource(OutImages):
     """Make a dataset directory from a folder or zip archive of images."""
 
     source: Path
@@ -37,7 +44,7 @@ class FromSource(Out):
 
 
 @dataclass(frozen=True)
-class FromPairs(Out):
+class FromPairs(OutImages):
     """Make a dataset directory from photos and sketches in two folders, paired by name."""
 
     photos: Path
@@ -47,11 +54,21 @@ class FromPairs(Out):
 
 
 @dataclass(frozen=True)
-class FromNothing(Out):
+class FromNothing(OutImages):
     """Make a dataset directory of portraits that Limner renders, with exact sketches in three styles."""
 
     count: int
     """Number of pairs."""
+
+
+@dataclass(frozen=True)
+class FromDatasets(Out):
+    """Make a dataset directory with named styles from prepared ones; splits stay as they are."""
+
+    datasets: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """The dataset directories to join, of one size and fit."""
+    styles: tuple[str, ...]
+    """A name for each style of each dataset, in order; without styles a dataset is one. The same name joins styles."""
 
 
 IMPORTERS: dict[str, tuple[type[Out], Callable[..., None], str]] = {
@@ -62,6 +79,7 @@ IMPORTERS: dict[str, tuple[type[Out], Callable[..., None], str]] = {
     "portraits": (FromSource, import_portraits, "photos alone, for dcgan"),
     "pencil": (FromSource, import_pencil, "photos, with pencil sketches computed by OpenCV"),
     "synthetic": (FromNothing, import_synthetic, "portraits and sketches that Limner renders itself"),
+    "merge": (FromDatasets, merge_datasets, "prepared datasets, joined into one with named styles"),
 }
 """name -> its options, the function that takes them by name, and what it reads."""
 
