@@ -36,6 +36,17 @@ class PatchGAN(nn.Module):
 
         style: (N,) int64, read only if the network was built for styles.
         """
-        pair = concat_style_maps(torch.cat([photo, sketch], dim=1), style, self.styles)
-        logits: Tensor = self.layers(pair)
+        logits: Tensor = self.layers(self._joined(photo, sketch, style))
         return logits
+
+    def features(self, photo: Tensor, sketch: Tensor, style: Tensor | None = None) -> list[Tensor]:
+        """Compute the output of every activation from the first to the last, then the logits; see `forward`."""
+        features, x = [], self._joined(photo, sketch, style)
+        for layer in self.layers:
+            x = layer(x)
+            if isinstance(layer, nn.LeakyReLU):
+                features.append(x)
+        return [*features, x]
+
+    def _joined(self, photo: Tensor, sketch: Tensor, style: Tensor | None) -> Tensor:
+        return concat_style_maps(torch.cat([photo, sketch], dim=1), style, self.styles)

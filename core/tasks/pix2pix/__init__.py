@@ -72,7 +72,7 @@ class Pix2PixTask:
         )
         return Model(
             networks={"generator": generator, "discriminator": discriminator},
-            objective=Pix2PixObjective(config),
+            objective=Pix2PixObjective(config, device),
             validator=PairValidator(validation, device),
             bundles={"model": ("generator", bundle)},
         )

@@ -18,6 +18,10 @@ class Pix2PixConfig(TrainConfig):
     """bce: the paper's; lsgan; hinge; relativistic: each real patch against a generated one."""
     l1_weight: float = 100.0
     """Factor on the mean absolute error in the generator's loss."""
+    lpips_weight: float = 0.0
+    """Factor on LPIPS, the distance in AlexNet's features, in the generator's loss; its weights must be installed."""
+    feature_matching_weight: float = 0.0
+    """Factor on the distance of real and generated pairs in the discriminator's features."""
     discriminator_weight: float = 0.5
     """Factor on the discriminator's loss, which slows it against the generator."""
 
@@ -32,7 +36,9 @@ class Pix2PixConfig(TrainConfig):
             f"discriminator layers {self.discriminator.layers}: needs images of at least {least} pixels, got "
             f"{self.image_size}",
         )
-        require(self.l1_weight >= 0.0, f"l1-weight {self.l1_weight}: must not be negative")
+        for name in ("l1_weight", "lpips_weight", "feature_matching_weight"):
+            value = getattr(self, name)
+            require(value >= 0.0, f"{name.replace('_', '-')} {value}: must not be negative")
         require(self.discriminator_weight > 0.0, "discriminator-weight must be positive")
 
 

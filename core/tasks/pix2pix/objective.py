@@ -1,11 +1,14 @@
 """The objective of pix2pix (Isola et al. 2017, section 3.1), free of precision, processes, logging and files."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from limner.core.batch import Batch
 from limner.core.losses import GAN_LOSSES, discriminator_loss, generator_loss
+from limner.core.perceptual.lpips import Lpips
 from limner.core.tasks.pix2pix.config import Pix2PixConfig
 from limner.core.training.objective import Losses, Networks, Objective, Phase
 
@@ -13,9 +16,13 @@ from limner.core.training.objective import Losses, Networks, Objective, Phase
 class Pix2PixObjective(Objective):
     """Sketches should fool a discriminator that sees them with their photo, and be close to the real ones in L1."""
 
-    def __init__(self, config: Pix2PixConfig) -> None:
+    def __init__(self, config: Pix2PixConfig, device: torch.device) -> None:
+        """Raises UserError, with the command that installs them, if the weights of a loss are missing."""
         self.gan_loss = config.gan_loss
         self.l1_weight = config.l1_weight
+        self.lpips_weight = config.lpips_weight
+        self.lpips = Lpips("alex").to(device) if config.lpips_weight else None
+        self.feature_matching_weight = config.feature_matching_weight
         self.discriminator_weight = config.discriminator_weight
         self.joint_pass = config.discriminator.norm != "batch"
         """Run real and fake as one batch: exact without batch norm, whose statistics the paper takes of each alone."""
@@ -48,14 +55,29 @@ class Pix2PixObjective(Objective):
         return loss, stats
 
     def generator_loss(self, networks: Networks, batch: Batch, fake: Tensor) -> Losses:
-        """Compute the generator's loss: GAN + l1_weight * L1 (Isola et al. 2017, equation 4)."""
+        """Compute the generator's loss: GAN + l1_weight * L1 (Isola et al. 2017, equation 4), and what is weighted."""
         assert batch.sketch is not None
         discriminator = networks["discriminator"]
-        fake_logits = discriminator(batch.photo, fake, batch.style)
-        real_logits = fake_logits
+        features = discriminator.features(batch.photo, fake, batch.style)
+        real_logits = fake_logits = features[-1]
         if GAN_LOSSES[self.gan_loss].generator_needs_real:
             real_logits = discriminator(batch.photo, batch.sketch, batch.style)
         gan = generator_loss(self.gan_loss, real_logits, fake_logits)
         l1 = F.l1_loss(fake.float(), batch.sketch)
         loss = gan + self.l1_weight * l1
-        return loss, {"loss/generator": loss, "loss/gan": gan, "loss/l1": l1}
+        stats = {"loss/gan": gan, "loss/l1": l1}
+        if self.lpips is not None:
+            stats["loss/lpips"] = self.lpips(fake, batch.sketch).mean()
+            loss = loss + self.lpips_weight * stats["loss/lpips"]
+        if self.feature_matching_weight:
+            with torch.no_grad():
+                real = discriminator.features(batch.photo, batch.sketch, batch.style)
+            stats["loss/feature_matching"] = feature_matching(features[:-1], real[:-1])
+            loss = loss + self.feature_matching_weight * stats["loss/feature_matching"]
+        return loss, {"loss/generator": loss, **stats}
+
+
+def feature_matching(fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
+    """Compute the mean over layers of the mean absolute difference of features (Wang et al. 2018, equation 4)."""
+    distances = [F.l1_loss(ours.float(), theirs.float()) for ours, theirs in zip(fake, real, strict=True)]
+    return torch.stack(distances).mean()

@@ -31,7 +31,7 @@ def build(make_step: Callable[..., TrainingStep]) -> Build:
         generator, discriminator = UNet(UNetConfig(width=4, depth=4)), PatchGAN(PatchGANConfig(width=4, layers=2))
         init_weights(generator, 9)
         init_weights(discriminator, 13)
-        return make_step(Pix2PixObjective(Pix2PixConfig()), generator, discriminator, precision, device)
+        return make_step(Pix2PixObjective(Pix2PixConfig(), device), generator, discriminator, precision, device)
 
     return make
 

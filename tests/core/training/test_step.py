@@ -29,7 +29,7 @@ def build(make_step: Callable[..., TrainingStep]) -> Build:
         discriminator = PatchGAN(PatchGANConfig(width=4, layers=2, norm=norm))
         init_weights(generator, 0)
         init_weights(discriminator, 1)
-        objective = Pix2PixObjective(Pix2PixConfig(discriminator=PatchGANConfig(norm=norm)))
+        objective = Pix2PixObjective(Pix2PixConfig(discriminator=PatchGANConfig(norm=norm)), torch.device("cpu"))
         objective.joint_pass = joint_pass
         return make_step(objective, generator, discriminator, ema_images=100.0 if ema else None)
 
