@@ -148,6 +148,8 @@ class TrainConfig:
     """Half-life of the averaged generator weights that samples and the bundle use; 0: the weights as they are."""
     init_from: str = ""
     """A model bundle whose weights the run starts from; empty: random weights."""
+    keep_best: str = ""
+    """The validation metric of the best checkpoint, which is kept besides the newest; empty: the task's first."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     cadence: CadenceConfig = field(default_factory=CadenceConfig)

@@ -17,7 +17,7 @@ from limner.core.tasks import TASKS
 from limner.core.tasks.task import DataFacts, Task, Validation, ValidationPlan
 from limner.core.training.checkpoint import list_checkpoints, load_newest
 from limner.core.training.ema import Ema
-from limner.core.training.loop import Loop, RunLength
+from limner.core.training.loop import Loop, RunLength, Score
 from limner.core.training.model import Model
 from limner.core.training.precision import MixedPrecision
 from limner.core.training.state import TrainingState
@@ -70,7 +70,7 @@ def run_worker(spec: RunSpec, context: WorkerContext) -> bool:
         ),
     )
     length = RunLength(len(records), step_images, state.seen_images + steps * step_images)
-    loop = Loop(config, length, spec.run, model, state, context)
+    loop = Loop(config, length, spec.run, model, state, context, best_by(task, config))
     try:
         if mirror is not None and steps == 0:  # a run that ended before its last save was mirrored
             mirror.push()
@@ -91,6 +91,8 @@ def resolve(task: Task, config: TrainConfig, dataset: Dataset) -> tuple[TrainCon
 
     UserError where they do not go together.
     """
+    allowed = f"must be one of {', '.join(task.metrics)}"
+    require(not config.keep_best or config.keep_best in task.metrics, f"keep-best {config.keep_best}: {allowed}")
     label = task.label(config)
     if label is not None:
         dataset = dataset.classified_by(label)
@@ -107,12 +109,19 @@ def _facts(dataset: Dataset) -> DataFacts:
     return DataFacts(dataset.name, dataset.fit, dataset.styles)
 
 
+def best_by(task: Task, config: TrainConfig) -> Score:
+    """The score of a checkpoint: the metric that the config names, or the task's first."""
+    name = config.keep_best or next(iter(task.metrics))
+    sign = 1.0 if task.metrics[name].better == "lower" else -1.0
+    return lambda metrics: sign * metrics[name] if name in metrics else None
+
+
 def _read_validation(task: Task, plan: ValidationPlan, dataset: Dataset, image_size: int) -> Validation:
     split = next((name for name in plan.splits if dataset.splits.get(name)), plan.splits[-1])
     records = dataset.split(split)
-    if plan.spread:
-        records = records[:: max(1, len(records) // plan.count)]
-    chosen = [record if task.paired else replace(record, sketch=None) for record in records[: plan.count]]
+    chosen = [records[number] for number in plan.choose([record.style for record in records])]
+    if not task.paired:
+        chosen = [replace(record, sketch=None) for record in chosen]
     batches = list(read_pairs(dataset.root, chosen, image_size, plan.batch_size))
     return Validation(batches, held_out=split != "train")
 

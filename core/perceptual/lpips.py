@@ -75,8 +75,10 @@ class Lpips(nn.Module):
         """Raises UserError, with the command that installs them, if the weights are missing."""
         super().__init__()
         weights = load_weights(f"lpips-{backbone}")
-        self.network = AlexNet() if backbone == "alex" else VGG16()
-        self.network.load_state_dict({name: value for name, value in weights.items() if not name.startswith("head.")})
+        with torch.device("meta"):  # initial weights would advance the random state of a run
+            self.network = AlexNet() if backbone == "alex" else VGG16()
+        features = {name: value for name, value in weights.items() if not name.startswith("head.")}
+        self.network.load_state_dict(features, assign=True)
         heads = [weights[f"head.{number}"] for number in range(5)]
         self.heads = nn.ParameterList(nn.Parameter(head.view(1, -1, 1, 1)) for head in heads)
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1))

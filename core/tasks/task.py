@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from limner.core.config import Fit, TrainConfig
 
@@ -43,8 +44,30 @@ class ValidationPlan:
     count: int
     """Images at most."""
     batch_size: int
-    spread: bool = False
-    """Whether to take them evenly from the whole split, else from its start."""
+    stratified: bool = False
+    """Whether styles take turns, so that each gives as many images as it can; else images are taken as they come."""
+
+    def choose(self, styles: Sequence[int]) -> list[int]:
+        """Choose images from all over a split; `styles` are those of its images. Returns their numbers in order."""
+        groups = [list(range(len(styles)))]
+        if self.stratified:
+            groups = [[number for number, one in enumerate(styles) if one == style] for style in sorted(set(styles))]
+        quota = max(1, self.count // len(groups))
+        turns = zip_longest(*(_spread(group, quota) for group in groups))
+        return [number for turn in turns for number in turn if number is not None][: self.count]
+
+
+def _spread(numbers: Sequence[int], count: int) -> list[int]:
+    """Reorder numbers so that the first `count` come evenly from all of them."""
+    step = max(1, len(numbers) // count)
+    return [number for first in range(step) for number in numbers[first::step]]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number that a validator computes."""
+
+    better: Literal["lower", "higher"]
 
 
 @dataclass(frozen=True)
@@ -77,6 +100,11 @@ class Task(Protocol):
     @property
     def paired(self) -> bool:
         """Whether it learns from pairs of photo and sketch, else from photos alone."""
+        ...
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        """What its validator may compute, by name; the first picks the best checkpoint if `keep_best` names none."""
         ...
 
     def label(self, config: Any) -> str | None:

@@ -6,6 +6,7 @@ A checkpoint is a directory named by the images seen, with state.pt and manifest
 import json
 import os
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ class Checkpoint:
     directory: Path
     seen_images: int
     score: float | None
-    """Validation L1 at that time, lower is better; None if it was not measured."""
+    """Of the validation at that time, lower is better; None if there was none."""
 
 
 def save_checkpoint(root: Path, state: dict[str, Any], seen_images: int, score: float | None, keep: int) -> Path:
@@ -129,10 +130,15 @@ def _verify(path: Path) -> int:
     return found
 
 
+def find_best(checkpoints: Iterable[Checkpoint]) -> Checkpoint | None:
+    """The checkpoint of the lowest score, the first of equal ones; None if none has a score."""
+    scored = [checkpoint for checkpoint in checkpoints if checkpoint.score is not None]
+    return min(scored, key=lambda checkpoint: checkpoint.score or 0.0, default=None)
+
+
 def _prune(root: Path, keep: int) -> None:
     checkpoints = list_checkpoints(root)
-    scored = [checkpoint for checkpoint in checkpoints if checkpoint.score is not None]
-    best = min(scored, key=lambda checkpoint: checkpoint.score or 0.0, default=None)
+    best = find_best(checkpoints)
     for checkpoint in checkpoints[:-keep]:
         if checkpoint != best:
             _remove(checkpoint.directory)

@@ -1,7 +1,7 @@
 """The training loop as a table of contents: batch, step, is a report, grid, validation or save due."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -31,6 +31,10 @@ class Progress:
     total_images: int
     epoch: float
     values: dict[str, float] = field(default_factory=dict)
+
+
+Score = Callable[[Mapping[str, float]], float | None]
+"""Of a validation's metrics: lower is better; None if the metric was not measured."""
 
 
 class Context(Protocol):
@@ -76,13 +80,16 @@ class Loop:
         model: Model,
         state: TrainingState,
         context: Context,
+        score: Score,
     ) -> None:
+        """score: what makes a checkpoint the best."""
         self.config = config
         self.length = length
         self.run = run
         self.model = model
         self.state = state
         self.context = context
+        self.score = score
         self.writer = RunWriter(run, state.seen_images) if context.rank == 0 else None
         if self.writer is not None and state.seen_images == 0:
             self.writer.log_hparams(to_dict(config))
@@ -113,7 +120,7 @@ class Loop:
             if saving or due(before, after, cadence.report_images):
                 self._report({"lr": lr, **metrics})
             if saving:
-                self._save(metrics.get(self.model.validator.score))
+                self._save(self.score(metrics))
                 if after_save is not None:
                     after_save()
             if stopping:

@@ -20,9 +20,6 @@ class Validator(Protocol):
     def evaluate(self, generators: Mapping[str, nn.Module], seen_images: int) -> dict[str, float]:
         """Compute metrics by name; empty if there is nothing to measure on. LimnerError to stop the run."""
 
-    score: str
-    """Name of the metric that picks the best checkpoint, lower is better."""
-
 
 @dataclass(frozen=True)
 class Model:

@@ -60,9 +60,9 @@ def _check_alike(parts: Sequence[Dataset]) -> None:
     seen: dict[str, Path] = {}
     for part in parts:
         for record in (record for rows in part.splits.values() for record in rows):
-            other = seen.setdefault(_joined_id(part, record).casefold(), part.root)
-            message = f"{other} and {part.root} would both have an image {_joined_id(part, record)}: rename one of them"
-            require(other is part.root, message)
+            owner = seen.setdefault(_joined_id(part, record).casefold(), part.root)
+            message = f"{owner} and {part.root} would both have an image {_joined_id(part, record)}: rename one of them"
+            require(owner is part.root, message)
 
 
 def _kind(part: Dataset) -> str:

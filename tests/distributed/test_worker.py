@@ -12,10 +12,14 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+import limner.core.tasks.pix2pix
 from limner.core.bundle import load_generator
 from limner.core.config import CadenceConfig, LaunchConfig, OptimizerConfig
 from limner.core.networks.config import PatchGANConfig, UNetConfig
 from limner.core.spec import RunSpec
+from limner.core.tasks.pix2pix import Pix2PixTask
+from limner.core.tasks.pix2pix.metrics import PAIR_METRICS
+from limner.core.tasks.pix2pix.validation import PairValidator
 from limner.core.training.checkpoint import MANIFEST, STATE, list_checkpoints
 from limner.core.util.errors import LimnerError, UserError
 from limner.core.util.files import sha256
@@ -137,6 +141,29 @@ def test_what_a_run_leaves_is_all_there(make_spec: MakeSpec, train: Train) -> No
     board.Reload()
     assert "config/text_summary" in board.Tags()["tensors"]
     assert "samples" in board.Tags()["images"]
+
+
+@pytest.mark.parametrize(("keep_best", "pick"), [("", min), ("validation/l1", min), ("sharpness", max)])
+def test_the_best_by_the_metric_is_kept_besides_the_newest(
+    make_spec: MakeSpec, train: Train, monkeypatch: pytest.MonkeyPatch, keep_best: str, pick: Callable[..., float]
+) -> None:
+    def measure(self: PairValidator, generators: Any, seen_images: int) -> dict[str, float]:
+        value = {11: 0.3, 22: 0.1, 33: 0.4, 44: 0.2, 55: 0.2}[seen_images]
+        return {"validation/l1": value, "sharpness": value}
+
+    metrics = {**PAIR_METRICS, "sharpness": replace(PAIR_METRICS["validation/l1"], better="higher")}
+    for owner in (Pix2PixTask, limner.core.tasks.pix2pix):
+        monkeypatch.setattr(owner, "metrics" if owner is Pix2PixTask else "PAIR_METRICS", metrics)
+    monkeypatch.setattr(PairValidator, "evaluate", measure)
+    spec = make_spec("run", epochs=5, keep_best=keep_best, cadence=CadenceConfig(keep_checkpoints=1))
+    train(spec)
+    best = 22 if pick is min else 33
+    assert [checkpoint.seen_images for checkpoint in list_checkpoints(spec.run / "checkpoints")] == [best, 55]
+
+
+def test_a_metric_that_the_task_has_not_is_refused(make_spec: MakeSpec, train: Train) -> None:
+    with pytest.raises(UserError, match="keep-best beauty: must be one of validation/l1, validation/lpips-alex"):
+        train(make_spec("run", keep_best="beauty"))
 
 
 def test_bundles_start_other_runs(make_spec: MakeSpec, train: Train) -> None:

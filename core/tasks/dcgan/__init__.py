@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from limner.core.networks.config import Architecture
 from limner.core.tasks.dcgan.config import PRESETS, DCGANConfig
-from limner.core.tasks.task import DataFacts, Validation, ValidationPlan
+from limner.core.tasks.task import DataFacts, Metric, Validation, ValidationPlan
 
 if TYPE_CHECKING:
     import torch
@@ -27,6 +28,11 @@ class DCGANTask:
     config = DCGANConfig
     presets = PRESETS
     paired = False
+    metrics: Mapping[str, Metric] = {
+        "samples/swd": Metric("lower"),
+        "diversity/pixels": Metric("higher"),
+        "diversity/features": Metric("higher"),
+    }
 
     def label(self, config: DCGANConfig) -> str | None:
         """What the config names as its condition."""
@@ -38,7 +44,7 @@ class DCGANTask:
 
     def validation(self, config: DCGANConfig) -> ValidationPlan:
         """Training portraits from all over the data."""
-        return ValidationPlan(("train",), NUM_VAL_SAMPLES, batch_size=NUM_VAL_SAMPLES, spread=True)
+        return ValidationPlan(("train",), NUM_VAL_SAMPLES, batch_size=NUM_VAL_SAMPLES)
 
     def build(self, config: DCGANConfig, data: DataFacts, validation: Validation, device: torch.device) -> Model:
         """Build generator and discriminator with initial weights, their objective and the validator."""

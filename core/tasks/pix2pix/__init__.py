@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from limner.core.config import require
 from limner.core.tasks.pix2pix.config import PRESETS, Pix2PixConfig
+from limner.core.tasks.pix2pix.metrics import PAIR_METRICS
 from limner.core.tasks.task import DataFacts, Validation, ValidationPlan
 
 if TYPE_CHECKING:
@@ -27,12 +28,17 @@ class Pix2PixTask:
     config = Pix2PixConfig
     presets = PRESETS
     paired = True
+    metrics = PAIR_METRICS
 
     def label(self, config: Pix2PixConfig) -> None:
         """The dataset's own styles."""
 
     def resolve(self, config: Pix2PixConfig, data: DataFacts) -> Pix2PixConfig:
-        """Take the number of styles from the data if none is given."""
+        """Take the number of styles from the data if none is given; refuse a metric that cannot be computed."""
+        if config.keep_best:
+            import torch
+
+            PAIR_METRICS[config.keep_best].open(torch.device("cpu"))
         styles, found = config.generator.styles, len(data.styles)
         if styles is None:
             return replace(config, generator=replace(config.generator, styles=found if found > 1 else 0))
@@ -43,8 +49,8 @@ class Pix2PixTask:
         return config
 
     def validation(self, config: Pix2PixConfig) -> ValidationPlan:
-        """The validation pairs; training pairs are at least something to look at."""
-        return ValidationPlan(("val", "train"), NUM_VAL_IMAGES, batch_size=8)
+        """The validation pairs, all styles alike; training pairs are at least something to look at."""
+        return ValidationPlan(("val", "train"), NUM_VAL_IMAGES, batch_size=8, stratified=True)
 
     def build(self, config: Pix2PixConfig, data: DataFacts, validation: Validation, device: torch.device) -> Model:
         """Build generator and discriminator with initial weights, their objective and the validator."""
@@ -73,6 +79,6 @@ class Pix2PixTask:
         return Model(
             networks={"generator": generator, "discriminator": discriminator},
             objective=Pix2PixObjective(config, device),
-            validator=PairValidator(validation, device),
+            validator=PairValidator(validation, device, config.keep_best),
             bundles={"model": ("generator", bundle)},
         )

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from limner.core.batch import Batch
 from limner.core.networks.config import DCGANDiscriminatorConfig, DCGANGeneratorConfig
 from limner.core.networks.residual import ResidualDiscriminator
+from limner.core.tasks.dcgan import DCGANTask
 from limner.core.tasks.dcgan.config import DCGANConfig
 from limner.core.tasks.dcgan.validation import NoiseValidator
 from limner.core.util.errors import LimnerError
@@ -43,6 +44,7 @@ def validator(stop: bool = False) -> NoiseValidator:
 
 def test_the_data_itself_is_as_diverse_as_the_data() -> None:
     metrics = validator().evaluate({"generator": Faces(1.0).train()}, 1000)
+    assert set(metrics) == set(DCGANTask.metrics)
     assert metrics["diversity/pixels"] == pytest.approx(1.0)
     assert metrics["diversity/features"] == pytest.approx(1.0)
     assert metrics["samples/swd"] == pytest.approx(0.0, abs=1e-3)
