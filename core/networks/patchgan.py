@@ -31,22 +31,18 @@ class PatchGAN(nn.Module):
         layers.append(nn.Conv2d(channels, 1, 4, stride=1, padding=1))
         self.layers = nn.Sequential(*layers)
 
-    def forward(self, photo: Tensor, sketch: Tensor, style: Tensor | None = None) -> Tensor:
+    def forward(
+        self, photo: Tensor, sketch: Tensor, style: Tensor | None = None, with_features: bool = False
+    ) -> Tensor | list[Tensor]:
         """Photo and sketch (N, C, H, W) in [-1, 1] -> logits (N, 1, H', W'); 30x30 for 256x256 and 3 layers.
 
-        style: (N,) int64, read only if the network was built for styles.
+        style: (N,) int64, read only if the network was built for styles. with_features: give the output of every
+        activation from the first to the last, then the logits.
         """
-        logits: Tensor = self.layers(self._joined(photo, sketch, style))
-        return logits
-
-    def features(self, photo: Tensor, sketch: Tensor, style: Tensor | None = None) -> list[Tensor]:
-        """Compute the output of every activation from the first to the last, then the logits; see `forward`."""
-        features, x = [], self._joined(photo, sketch, style)
+        x = concat_style_maps(torch.cat([photo, sketch], dim=1), style, self.styles)
+        features: list[Tensor] = []
         for layer in self.layers:
             x = layer(x)
-            if isinstance(layer, nn.LeakyReLU):
+            if with_features and isinstance(layer, nn.LeakyReLU):
                 features.append(x)
-        return [*features, x]
-
-    def _joined(self, photo: Tensor, sketch: Tensor, style: Tensor | None) -> Tensor:
-        return concat_style_maps(torch.cat([photo, sketch], dim=1), style, self.styles)
+        return [*features, x] if with_features else x

@@ -58,7 +58,7 @@ class Pix2PixObjective(Objective):
         """Compute the generator's loss: GAN + l1_weight * L1 (Isola et al. 2017, equation 4), and what is weighted."""
         assert batch.sketch is not None
         discriminator = networks["discriminator"]
-        features = discriminator.features(batch.photo, fake, batch.style)
+        features = discriminator(batch.photo, fake, batch.style, with_features=True)
         real_logits = fake_logits = features[-1]
         if GAN_LOSSES[self.gan_loss].generator_needs_real:
             real_logits = discriminator(batch.photo, batch.sketch, batch.style)
@@ -71,7 +71,7 @@ class Pix2PixObjective(Objective):
             loss = loss + self.lpips_weight * stats["loss/lpips"]
         if self.feature_matching_weight:
             with torch.no_grad():
-                real = discriminator.features(batch.photo, batch.sketch, batch.style)
+                real = discriminator(batch.photo, batch.sketch, batch.style, with_features=True)
             stats["loss/feature_matching"] = feature_matching(features[:-1], real[:-1])
             loss = loss + self.feature_matching_weight * stats["loss/feature_matching"]
         return loss, {"loss/generator": loss, **stats}

@@ -28,7 +28,8 @@ def config(**weights: float) -> Pix2PixConfig:
 @pytest.fixture
 def networks() -> dict[str, nn.Module]:
     torch.manual_seed(0)
-    return {"discriminator": PatchGAN(PatchGANConfig(width=4, norm="none"), styles=0)}
+    discriminator = PatchGAN(PatchGANConfig(width=4, norm="none"))
+    return {"discriminator": discriminator.requires_grad_(False)}  # as in the generator's phase
 
 
 @pytest.fixture
@@ -55,9 +56,7 @@ def random_lpips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_features_end_with_the_logits(networks: dict[str, nn.Module], batch: Batch) -> None:
     discriminator = networks["discriminator"]
-    assert isinstance(discriminator, PatchGAN)
-    assert batch.sketch is not None
-    *features, logits = discriminator.features(batch.photo, batch.sketch, batch.style)
+    *features, logits = discriminator(batch.photo, batch.sketch, batch.style, with_features=True)
     assert [len(feature[0]) for feature in features] == [4, 8, 16, 32]
     torch.testing.assert_close(logits, discriminator(batch.photo, batch.sketch, batch.style), rtol=0.0, atol=0.0)
 
@@ -77,6 +76,7 @@ def test_feature_matching_is_the_mean_over_layers_of_means_over_places() -> None
 def test_each_weighted_term_is_added(
     networks: dict[str, nn.Module], batch: Batch, fake: Tensor, weight: str, term: str
 ) -> None:
+    assert batch.sketch is not None
     plain, _ = Pix2PixObjective(config(l1_weight=0.0), CPU).generator_loss(networks, batch, fake)
     objective = Pix2PixObjective(config(**{"l1_weight": 0.0, weight: 7.0}), CPU)
     loss, stats = objective.generator_loss(networks, batch, fake)
@@ -99,7 +99,6 @@ def test_terms_that_are_off_are_not_computed(networks: dict[str, nn.Module], bat
 def test_gradients_reach_the_sketch_through_each_term(
     networks: dict[str, nn.Module], batch: Batch, fake: Tensor
 ) -> None:
-    networks["discriminator"].requires_grad_(False)  # as in the generator's phase
     objective = Pix2PixObjective(config(l1_weight=0.0, lpips_weight=1.0, feature_matching_weight=1.0), CPU)
     _, stats = objective.generator_loss(networks, batch, fake.requires_grad_())
     for term in ("loss/lpips", "loss/feature_matching"):
