@@ -69,7 +69,7 @@ def load_bundle_config(directory: Path | str) -> BundleConfig:
     path = Path(directory) / CONFIG
     if not path.is_file() or not (Path(directory) / WEIGHTS).is_file():
         raise UserError(
-            f"{directory}: not a model bundle (no {CONFIG} and {WEIGHTS}): give the model/ directory of a finished run"
+            f"{directory}: not a model bundle (no {CONFIG} and {WEIGHTS}): give a finished run or its model/ directory"
         )
     try:
         values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

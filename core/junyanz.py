@@ -21,12 +21,11 @@ import torch
 from torch import Tensor
 
 from limner.core.config import require
-from limner.core.networks.config import PhotoGeneratorConfig, ResNetConfig, UNetConfig
+from limner.core.networks.config import CheckpointNorm, PhotoGeneratorConfig, ResNetConfig, UNetConfig
 from limner.core.networks.generator import Generator
 from limner.core.networks.generators import STATISTICS, build_generator
 from limner.core.util.errors import UserError
 
-CheckpointNorm = Literal["batch", "instance"]
 Weights = dict[str, Tensor]
 
 UNET_FIRST, UNET_LAST = "model.model.0", "model.model.3"

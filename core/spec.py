@@ -76,11 +76,12 @@ def check_resumable(spec: RunSpec, stored: str, source: object) -> None:
     try:
         before = json.loads(stored)
         old, new = flatten(before["config"]), flatten(to_dict(spec.config))
-        old |= {"task": before["task"], "the dataset's content": before["data_hash"]}
+        old |= {"task": before["task"]}
+        content = before["data_hash"]
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{source}: damaged ({error}): give another --run") from error
     old = flatten(to_dict(type(spec.config)())) | old
-    new |= {"task": spec.task, "the dataset's content": spec.data_hash}
+    new |= {"task": spec.task}
     free = {"data"} if spec.config.optimizer.lr_decay_epochs else {"data", "epochs"}
     for name in sorted(old.keys() | new.keys()):
         if name in free or old.get(name) == new.get(name):
@@ -89,4 +90,9 @@ def check_resumable(spec: RunSpec, stored: str, source: object) -> None:
         raise UserError(
             f"{source}: was started with {name} {old.get(name)!r}, not {new.get(name)!r}: {why}"
             "use the same value to resume, or another --run to start over"
+        )
+    if content != spec.data_hash:
+        raise UserError(
+            f"{source}: was started with another dataset than {spec.data} (content {content}, not {spec.data_hash}): "
+            "give the same --data to resume, or another --run to start over"
         )

@@ -194,7 +194,7 @@ def _train(config: dict[str, Any]) -> None:
     stop = threading.Event()
     handler = ProgressHandler(config["actor"], stop)
     logger = logging.getLogger("limner")
-    logger.setLevel(logging.INFO)
+    logger.setLevel(logging.INFO if train.get_world_rank() == 0 else logging.WARNING)  # the first speaks for all
     logger.addHandler(handler)
     outcome: bool | LimnerError | None = None
     try:

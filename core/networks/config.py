@@ -9,6 +9,8 @@ from limner.core.config import require
 from limner.core.signature import Port, Signature
 
 Norm = Literal["instance", "batch", "none"]
+CheckpointNorm = Literal["batch", "instance"]
+"""What an imported checkpoint was trained with."""
 Upsample = Literal["transpose", "resize"]
 Architecture = Literal["paper", "modern"]
 T = TypeVar("T", bound="PhotoGeneratorBase")

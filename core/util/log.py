@@ -39,6 +39,7 @@ def show_log(info: Stream = "stdout") -> None:
     """
     log.handlers = [handler for handler in log.handlers if not isinstance(handler, ConsoleHandler)]
     log.addHandler(ConsoleHandler(info))
+    log.propagate = False  # a library that configures the root logger would show every line again
     log.setLevel(logging.INFO)
 
 

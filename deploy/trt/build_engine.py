@@ -12,7 +12,6 @@ from limner.core.util.errors import run_command
 from limner.core.util.log import log
 from limner.core.util.timing import describe_speed
 from limner.deploy.backends import refuse_unsupported
-from limner.deploy.build import build, resolve
 from limner.deploy.manifest import Manifest
 from limner.deploy.options import BuildOptions
 
@@ -30,14 +29,16 @@ class Command(BuildOptions):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Build, and print where the engine is and how it compares; arguments: None: those of this process."""
     command = parse(Command, arguments, prog="limner build")
+    from limner.deploy.build import build, resolve  # torch: only after the help
+
     backend, _ = resolve(command, lambda line: None)
     refuse_unsupported(backend, _given(sys.argv[1:] if arguments is None else arguments))
     model = find_model(command.model)
-    name = model.parent.name if model.name == MODEL else model.name
-    out = Path(command.out) if command.out else ENGINES / name
+    named = model.parent if model.name == MODEL else model
+    out = Path(command.out) if command.out else ENGINES / named.name
     log.info(summary(build(model, out, command)))
     log.info(f"engine: {out}")
-    log.info(f"next: limner bench infer --model {model} --engine {out}")
+    log.info(f"next: limner bench infer --model {named} --engine {out}")
 
 
 def _given(arguments: Sequence[str]) -> list[str]:

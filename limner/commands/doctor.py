@@ -9,11 +9,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.table import Table
 
 from limner import __version__
-from limner.core.training.precision import has_fast_bf16
 from limner.core.util.cli import parse
 from limner.core.util.machine import (
     cpu_features,
@@ -26,7 +24,6 @@ from limner.core.util.machine import (
 )
 from limner.core.util.tables import log_table
 from limner.core.util.text import count_of
-from limner.data_pipeline.loading import choose_loader
 from limner.deploy.backends import BACKENDS
 from limner.deploy.options import BuildOptions
 
@@ -68,6 +65,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def examine() -> dict[str, Any]:
     """All that the table shows, as plain JSON values; None for what the system does not say."""
+    import torch  # only after the help
+
+    from limner.data_pipeline.loading import choose_loader
+
     memory = memory_bytes()
     return {
         "limner": __version__,
@@ -99,6 +100,10 @@ def examine() -> dict[str, Any]:
 
 def choose_precision() -> tuple[str, str]:
     """What `--precision auto` trains in, and why."""
+    import torch
+
+    from limner.core.training.precision import has_fast_bf16
+
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     name = "the GPU" if device.type == "cuda" else "the CPU"
     if has_fast_bf16(device):
@@ -153,6 +158,8 @@ def show(found: Mapping[str, Any]) -> None:
 
 
 def _gpu(number: int) -> dict[str, Any]:
+    import torch
+
     properties = torch.cuda.get_device_properties(number)
     return {
         "name": properties.name,

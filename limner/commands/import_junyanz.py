@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from limner.core.bundle import BundleConfig, save_bundle
-from limner.core.junyanz import CheckpointNorm, image_size_of, load_junyanz
+from limner.core.networks.config import CheckpointNorm
 from limner.core.util.cli import parse
 from limner.core.util.errors import UserError
 from limner.core.util.log import log
@@ -28,6 +27,9 @@ class Options:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read, convert, write, and tell how to use it."""
     options = parse(Options, arguments, prog="limner import")
+    from limner.core.bundle import BundleConfig, save_bundle  # torch: only after the help
+    from limner.core.junyanz import image_size_of, load_junyanz
+
     if options.out.exists():
         raise UserError(f"{options.out} exists: give another --out")
     generator = load_junyanz(options.checkpoint, options.norm)

@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     spec = resolve(task, command, find_data(command.config))
     if os.environ.get("RANK", "0") != "0":  # one of torchrun's workers: the first speaks for all
         log.setLevel(logging.WARNING)
-    log.info(f"{task} {name}: {presets[name].promise}\nrun {_short(spec.run)}, data {_short(spec.data)}")
+    log.info(f"{task}, preset {name}: run {_short(spec.run)}, data {_short(spec.data)}")
     log.info(summary(spec) if launch(spec) else "stopped and saved: the same command again resumes")
 
 

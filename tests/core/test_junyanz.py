@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from limner.core.junyanz import CheckpointNorm, image_size_of, load_junyanz
-from limner.core.networks.config import ResNetConfig, UNetConfig
+from limner.core.junyanz import image_size_of, load_junyanz
+from limner.core.networks.config import CheckpointNorm, ResNetConfig, UNetConfig
 from limner.core.networks.generators import STATISTICS
 from limner.core.util.errors import UserError
 

@@ -70,7 +70,9 @@ def test_other_data_are_refused_and_a_moved_dataset_is_not(make_spec: Callable[.
     spec = make_spec("run")
     start(spec)
     prepare_run_dir(replace(spec, data=Path("elsewhere")))
-    with pytest.raises(UserError, match="the dataset's content"):
+    with pytest.raises(
+        UserError, match=r"was started with another dataset than .* \(content .*, not another\): give the same --data"
+    ):
         prepare_run_dir(replace(spec, data_hash="another"))
 
 

@@ -176,7 +176,7 @@ def test_what_a_killed_build_left_is_removed(bundle: Path, tmp_path: Path) -> No
         ({"backend": "torch-tensorrt", "pixels": True}, "pixels: torch-tensorrt has no such option"),
         ({"backend": "openvino", "threads": -1}, r"threads -1: must be 0 \(the runtime chooses\) or more"),
         ({"backend": "openvino", "precision": "int8"}, "int8 needs photos to find its ranges: give --data"),
-        ({"model": Path("nowhere")}, r"nowhere: not a model bundle .* give the model/ directory of a finished run"),
+        ({"model": Path("nowhere")}, r"nowhere: not a model bundle .* give a finished run or its model/ directory"),
     ],
 )
 def test_requests_that_cannot_be_met(bundle: Path, tmp_path: Path, changes: dict[str, Any], message: str) -> None:

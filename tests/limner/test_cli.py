@@ -38,6 +38,16 @@ def test_help_imports_neither_torch_nor_anything_else_that_is_slow() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.parametrize("verb", sorted(VERBS.keys() - {"bench"}))
+def test_the_help_of_a_verb_imports_no_torch(verb: str) -> None:
+    program = (
+        f"import sys\nfrom limner.cli import main\ntry:\n    main(['{verb}', '--help'])\nexcept SystemExit:\n    pass\n"
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False"
+
+
 def test_the_version_is_that_of_the_distribution() -> None:
     assert limner("--version").stdout == f"limner {version('limner')}\n"
 

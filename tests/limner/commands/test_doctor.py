@@ -53,8 +53,8 @@ def test_a_backend_whose_package_is_missing_is_no_choice(monkeypatch: pytest.Mon
 
 
 def test_precision_says_which_processor_decides(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("limner.commands.doctor.torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     expected = {True: ("bf16", "the CPU computes in bf16"), False: ("fp32", "the CPU has no bf16 arithmetic")}
     for has_bf16, choice in expected.items():
-        monkeypatch.setattr("limner.commands.doctor.has_fast_bf16", lambda _, has_bf16=has_bf16: has_bf16)
+        monkeypatch.setattr("limner.core.training.precision.has_fast_bf16", lambda _, has_bf16=has_bf16: has_bf16)
         assert choose_precision() == choice
