@@ -34,6 +34,8 @@ class Source:
     image_size: int
     fit: Fit
     styles: tuple[str, ...]
+    default_style: str = ""
+    """The style that is taken where none is asked for; empty: one must be."""
 
 
 @dataclass(frozen=True)

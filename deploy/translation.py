@@ -90,7 +90,9 @@ class Translator(Model):
         return translate_fitted(photos, generate, self.image_size, fit)
 
     def find_style(self, style: str | int | None) -> int | None:
-        """Resolve the name or number of a style; None for a generator without styles, which takes none."""
+        """Resolve the name or number of a style, or the default style; None for a generator without styles."""
+        if style is None:
+            style = self.source.default_style or None
         if style is None and self.styles:
             raise UserError(f"no style given: choose one of {self._allowed_styles()}")
         return None if style is None else self.style_number(style)
