@@ -14,7 +14,7 @@ from limner.core.batch import Batch
 from limner.core.networks.generators import build_generator
 from limner.core.networks.init import init_weights
 from limner.core.networks.layers import InstanceNorm
-from limner.core.networks.patchgan import PatchGAN
+from limner.core.networks.patchgan import build_patchgan
 from limner.core.tasks.pix2pix.config import Pix2PixConfig
 
 
@@ -24,9 +24,8 @@ class BaselineStep:
     def __init__(self, config: Pix2PixConfig, device: torch.device) -> None:
         """Build networks with the initial weights of a run of `config`."""
         generator = build_generator(config.generator.resolved(config.image_size), config.image_size)
-        discriminator = PatchGAN(config.discriminator)
+        discriminator = build_patchgan(config.discriminator, channels=6, styles=0, seed=config.seed + 1)
         init_weights(generator, config.seed)
-        init_weights(discriminator, config.seed + 1)
         self.generator = with_torch_norms(generator).to(device)
         self.discriminator = with_torch_norms(discriminator).to(device)
         self.l1_weight = config.l1_weight
@@ -40,15 +39,19 @@ class BaselineStep:
         fake = self.generator(batch.photo)
         set_requires_grad(self.discriminator, True)
         self.optimizer_d.zero_grad()
-        loss_fake = gan_loss(self.discriminator(batch.photo, fake.detach()), real=False)
-        loss_real = gan_loss(self.discriminator(batch.photo, batch.sketch), real=True)
+        loss_fake = gan_loss(self._logits(batch, fake.detach()), real=False)
+        loss_real = gan_loss(self._logits(batch, batch.sketch), real=True)
         ((loss_fake + loss_real) * 0.5).backward()  # type: ignore[no-untyped-call]
         self.optimizer_d.step()
         set_requires_grad(self.discriminator, False)
         self.optimizer_g.zero_grad()
-        loss = gan_loss(self.discriminator(batch.photo, fake), real=True)
+        loss = gan_loss(self._logits(batch, fake), real=True)
         (loss + F.l1_loss(fake, batch.sketch) * self.l1_weight).backward()  # type: ignore[no-untyped-call]
         self.optimizer_g.step()
+
+    def _logits(self, batch: Batch, sketch: Tensor) -> Tensor:
+        logits: Tensor = self.discriminator(batch.photo, sketch).logits[0]
+        return logits
 
 
 def gan_loss(logits: Tensor, real: bool) -> Tensor:

@@ -4,6 +4,8 @@ Real and generated images are augmented alike and gradients flow through, so the
 augmentation, as it does if only the data is augmented.
 """
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -26,6 +28,18 @@ def diff_augment(images: Tensor, config: DiffAugmentConfig, numbers: Tensor) -> 
     if config.cutout > 0.0:
         images = images * _holes(_whole(hole_x, side), _whole(hole_y, side), side, round(config.cutout * side))
     return images
+
+
+def diff_augment_pair(
+    photo: Tensor, sketch: Tensor, config: DiffAugmentConfig, numbers: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Augment pairs, each (N, C, S, S): translation and cutout alike, colours of the photo only.
+
+    A sketch's paper and pencil are what is learned; a photo's colours say little of it.
+    """
+    photo = diff_augment(photo, replace(config, translation=0.0, cutout=0.0), numbers)
+    pair = diff_augment(torch.cat([photo, sketch], dim=1), replace(config, colour=False), numbers)
+    return pair[:, : photo.shape[1]], pair[:, photo.shape[1] :]
 
 
 def _colour(images: Tensor, brightness: Tensor, saturation: Tensor, contrast: Tensor) -> Tensor:

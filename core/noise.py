@@ -28,6 +28,8 @@ class RngStream(IntEnum):
     AUGMENT_FAKE_FOR_GENERATOR = 6
     PROJECTION = 7
     PATCH = 8
+    AUGMENT_PAIR_FOR_DISCRIMINATOR = 9
+    AUGMENT_PAIR_FOR_GENERATOR = 10
 
 
 def philox(counter: Words, key: tuple[int, int]) -> Words:

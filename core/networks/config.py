@@ -108,10 +108,20 @@ class PatchGANConfig:
     """Strided layers; 1, 2, 3, 4, 5 give receptive fields of 16, 34, 70, 142, 286 pixels."""
     norm: Norm = "instance"
     """As the generator's; "none" has none."""
+    scales: int = 1
+    """Equal networks, 1 to 3, each on the images at half the size of the one before (Wang et al. 2018, section 3.2)."""
+    spectral_norm: bool = False
+    """Divide each convolution's weight by its largest singular value (Miyato et al. 2018)."""
 
     def __post_init__(self) -> None:
         require(self.width >= 1, f"discriminator width {self.width}: must be at least 1")
         require(1 <= self.layers <= 6, f"discriminator layers {self.layers}: must be 1 to 6")
+        require(1 <= self.scales <= 3, f"discriminator scales {self.scales}: must be 1 to 3")
+
+    @property
+    def least_image_size(self) -> int:
+        """Side in pixels of the smallest images that leave a logit at every scale."""
+        return int(2 ** (self.layers + 1 + self.scales))
 
 
 @dataclass(frozen=True)

@@ -104,6 +104,7 @@ class Lpips(nn.Module):
 
 
 def _unit(features: Tensor) -> Tensor:
-    """Features with channels of unit length at every place, in fp32."""
+    """Features with channels of unit length at every place, in fp32; the gradient is finite where all are 0 too."""
     features = features.float()
-    return features / (features.square().sum(dim=1, keepdim=True).sqrt() + EPSILON)
+    length: Tensor = torch.linalg.vector_norm(features, dim=1, keepdim=True)
+    return features / (length + EPSILON)

@@ -1,9 +1,11 @@
 """DiffAugment against pictures changed by hand, and its gradients."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from limner.core.augment import NUMBERS_PER_IMAGE, diff_augment
+from limner.core.augment import NUMBERS_PER_IMAGE, diff_augment, diff_augment_pair
 from limner.core.config import DiffAugmentConfig
 
 OFF = DiffAugmentConfig(colour=False, translation=0.0, cutout=0.0)
@@ -52,3 +54,12 @@ def test_an_image_is_changed_by_its_own_draws_and_lets_gradients_through() -> No
     assert len({float((image - other).abs().max()) for image, other in zip(together, images(), strict=True)}) == 3
     given = images().double().requires_grad_(True)
     assert torch.autograd.gradcheck(lambda x: diff_augment(x, config, draws.double())[:, :, ::5, ::5], (given,))
+
+
+def test_a_pair_moves_together_and_only_the_photo_changes_its_colours() -> None:
+    draws = torch.rand(3, NUMBERS_PER_IMAGE, generator=torch.Generator().manual_seed(2))
+    config = DiffAugmentConfig(colour=True, translation=0.25, cutout=0.25)
+    photo, sketch = diff_augment_pair(images(), images(), config, draws)
+    torch.testing.assert_close(photo, diff_augment(images(), config, draws))
+    torch.testing.assert_close(sketch, diff_augment(images(), replace(config, colour=False), draws))
+    assert not torch.equal(photo, sketch)

@@ -33,7 +33,12 @@ def frozen(stages: int) -> DCGANDiscriminatorConfig:
         (lambda: Pix2PixConfig(generator=UNetConfig(in_channels=1)), r"channels \(1, 3\): training is on RGB"),
         (lambda: Pix2PixConfig(image_size=64, discriminator=PatchGANConfig(layers=5)), "at least 128 pixels, got 64"),
         (lambda: UNetConfig(dropout=1.0), r"dropout 1.0: must be in \[0, 1\)"),
+        (
+            lambda: Pix2PixConfig(image_size=64, discriminator=PatchGANConfig(scales=3, layers=4)),
+            "4 at 3 scales: needs",
+        ),
         (lambda: PatchGANConfig(layers=0), "layers 0: must be 1 to 6"),
+        (lambda: PatchGANConfig(scales=4), "scales 4: must be 1 to 3"),
         (lambda: OptimizerConfig(lr=0.0), "lr 0.0"),
         (lambda: AugmentConfig(shift=-0.1), "shift -0.1"),
         (lambda: CadenceConfig(keep_checkpoints=0), "keep-checkpoints 0"),

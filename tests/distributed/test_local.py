@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from limner.core.config import CadenceConfig, LaunchConfig
-from limner.core.networks.config import UNetConfig
+from limner.core.config import CadenceConfig, DiffAugmentConfig, LaunchConfig
+from limner.core.networks.config import PatchGANConfig, UNetConfig
 from limner.core.spec import RunSpec
 from limner.core.util.errors import UserError
 from limner.distributed.local import launch
@@ -19,16 +19,25 @@ FirstGradients = Callable[[RunSpec, int], dict[str, torch.Tensor]]
 
 ONE = LaunchConfig(launcher="local", cpus_per_worker=1)
 TWO = replace(ONE, workers=2)
+EVERYTHING = {
+    "discriminator": PatchGANConfig(width=4, layers=2, scales=2, spectral_norm=True),
+    "diff_augment": DiffAugmentConfig(cutout=0.25),
+    "feature_matching_weight": 10.0,
+    "gradient_weight": 10.0,
+}
+"""Each option of pix2pix's discriminator and losses that needs no weights of others."""
 
 
+@pytest.mark.parametrize("recipe", [{}, EVERYTHING], ids=["plain", "everything"])
 def test_two_workers_with_half_the_batch_have_the_gradients_of_one(
-    make_spec: MakeSpec, first_gradients: FirstGradients
+    make_spec: MakeSpec, first_gradients: FirstGradients, recipe: dict[str, Any]
 ) -> None:
     """To 1e-4 of each tensor's largest gradient: the sums are the same, their order is not."""
     changes: dict[str, Any] = {
         "epochs": 1,
         "generator": UNetConfig(width=4),
         "cadence": CadenceConfig(save_images=4, keep_checkpoints=9),
+        **recipe,
     }
     one, two = make_spec("one", ONE, batch_size=4, **changes), make_spec("two", TWO, batch_size=2, **changes)
     assert launch(one)
@@ -39,8 +48,11 @@ def test_two_workers_with_half_the_batch_have_the_gradients_of_one(
         torch.testing.assert_close(found[name], gradient, rtol=0, atol=1e-4 * gradient.abs().max().item(), msg=name)
 
 
-def test_two_workers_resume_exactly(make_spec: MakeSpec, remains: Callable[[Path], Any]) -> None:
-    straight, resumed = make_spec("straight", TWO), make_spec("resumed", TWO)
+@pytest.mark.parametrize("recipe", [{}, EVERYTHING], ids=["plain", "everything"])
+def test_two_workers_resume_exactly(
+    make_spec: MakeSpec, remains: Callable[[Path], Any], recipe: dict[str, Any]
+) -> None:
+    straight, resumed = (make_spec(name, TWO, **recipe) for name in ("straight", "resumed"))
     assert launch(straight)
     assert launch(replace(resumed, config=replace(resumed.config, epochs=1)))
     assert launch(resumed)

@@ -22,7 +22,7 @@ NUM_VAL_IMAGES = 64
 
 
 class Pix2PixTask:
-    """Learns from pairs; one U-Net, one PatchGAN."""
+    """Learns from pairs; a generator and a PatchGAN."""
 
     name = "pix2pix"
     config = Pix2PixConfig
@@ -57,7 +57,7 @@ class Pix2PixTask:
         from limner.core.bundle import BundleConfig
         from limner.core.networks.generators import build_generator
         from limner.core.networks.init import init_weights
-        from limner.core.networks.patchgan import PatchGAN
+        from limner.core.networks.patchgan import build_patchgan
         from limner.core.tasks.pix2pix.objective import Pix2PixObjective
         from limner.core.tasks.pix2pix.validation import PairValidator
         from limner.core.training.model import Model
@@ -66,9 +66,8 @@ class Pix2PixTask:
         styles = architecture.styles or 0
         generator = build_generator(architecture, config.image_size)
         channels = architecture.in_channels + architecture.out_channels
-        discriminator = PatchGAN(config.discriminator, channels, styles)
+        discriminator = build_patchgan(config.discriminator, channels, styles, config.seed + 1)
         init_weights(generator, config.seed)
-        init_weights(discriminator, config.seed + 1)
         bundle = BundleConfig(
             task=self.name,
             image_size=config.image_size,

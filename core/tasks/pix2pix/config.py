@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from limner.core.config import CadenceConfig, OptimizerConfig, TrainConfig, require
+from limner.core.config import CadenceConfig, DiffAugmentConfig, OptimizerConfig, TrainConfig, require
 from limner.core.losses import GanLoss
 from limner.core.networks.config import PatchGANConfig, PhotoGeneratorConfig, UNetConfig
 from limner.core.tasks.task import Preset
@@ -22,21 +22,25 @@ class Pix2PixConfig(TrainConfig):
     """Factor on LPIPS, the distance in AlexNet's features, in the generator's loss; its weights must be installed."""
     feature_matching_weight: float = 0.0
     """Factor on the distance of real and generated pairs in the discriminator's features."""
+    gradient_weight: float = 0.0
+    """Factor on the mean absolute error of horizontal and vertical differences in the generator's loss."""
     discriminator_weight: float = 0.5
     """Factor on the discriminator's loss, which slows it against the generator."""
+    diff_augment: DiffAugmentConfig = field(default_factory=lambda: DiffAugmentConfig(colour=False, translation=0.0))
+    """Colours change on the photo only."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.generator.resolved(self.image_size)
         channels = (self.generator.in_channels, self.generator.out_channels)
         require(channels == (3, 3), f"generator channels {channels}: training is on RGB images, 3 in and 3 out")
-        least = 2 ** (self.discriminator.layers + 2)
+        least, scales = self.discriminator.least_image_size, self.discriminator.scales
         require(
             self.image_size >= least,
-            f"discriminator layers {self.discriminator.layers}: needs images of at least {least} pixels, got "
-            f"{self.image_size}",
+            f"discriminator layers {self.discriminator.layers}{f' at {scales} scales' if scales > 1 else ''}: needs "
+            f"images of at least {least} pixels, got {self.image_size}",
         )
-        for name in ("l1_weight", "lpips_weight", "feature_matching_weight"):
+        for name in ("l1_weight", "lpips_weight", "feature_matching_weight", "gradient_weight"):
             value = getattr(self, name)
             require(value >= 0.0, f"{name.replace('_', '-')} {value}: must not be negative")
         require(self.discriminator_weight > 0.0, "discriminator-weight must be positive")

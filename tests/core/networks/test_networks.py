@@ -2,13 +2,21 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from limner.core.networks.config import PatchGANConfig, UNetConfig
 from limner.core.networks.generators import inference_twin
 from limner.core.networks.init import init_weights
 from limner.core.networks.layers import InstanceNorm
-from limner.core.networks.patchgan import PatchGAN
+from limner.core.networks.patchgan import PatchGAN, build_patchgan
 from limner.core.networks.unet import UNet
+
+
+@pytest.fixture
+def pair() -> tuple[Tensor, Tensor]:
+    photo, sketch = torch.rand(2, 2, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2.0 - 1.0
+    return photo, sketch
 
 
 def count(network: torch.nn.Module) -> int:
@@ -38,7 +46,9 @@ def test_every_allowed_size_passes_through(size: int, depth: int) -> None:
     photo = torch.zeros(1, 3, size, size)
     sketch = UNet(UNetConfig(width=1, depth=depth))(photo)
     assert sketch.shape == photo.shape
-    assert PatchGAN(PatchGANConfig(width=1))(photo, sketch).shape == (1, 1, size // 8 - 2, size // 8 - 2)
+    judged = PatchGAN(PatchGANConfig(width=1))(photo, sketch)
+    assert [logits.shape for logits in judged.logits] == [(1, 1, size // 8 - 2, size // 8 - 2)]
+    assert judged.features == []
 
 
 @pytest.mark.parametrize(("layers", "field"), [(1, 16), (2, 34), (3, 70), (4, 142)])
@@ -46,12 +56,64 @@ def test_receptive_field_of_the_discriminator(layers: int, field: int) -> None:
     """The pixels that one logit's gradient reaches are the field's, measured rather than computed."""
     network = PatchGAN(PatchGANConfig(width=2, layers=layers, norm="none"))
     photo = torch.rand(1, 3, 256, 256, requires_grad=True)
-    logits = network(photo, torch.rand(1, 3, 256, 256))
+    (logits,) = network(photo, torch.rand(1, 3, 256, 256)).logits
     middle = logits.shape[2] // 2
     logits[0, 0, middle, middle].backward()
     assert photo.grad is not None
     touched = photo.grad.abs().sum(dim=(0, 1)).nonzero()
     assert (touched.amax(dim=0) - touched.amin(dim=0) + 1).tolist() == [field, field]
+
+
+def test_features_are_those_of_every_activation(pair: tuple[Tensor, Tensor]) -> None:
+    network = PatchGAN(PatchGANConfig(width=4, norm="none"))
+    judged = network(*pair, with_features=True)
+    assert [feature.shape[1:] for feature in judged.features] == [(4, 32, 32), (8, 16, 16), (16, 8, 8), (32, 7, 7)]
+    torch.testing.assert_close(network.layers[-1](judged.features[-1]), judged.logits[0], rtol=0.0, atol=0.0)
+
+
+def test_each_scale_is_a_discriminator_of_the_images_at_half_the_size(pair: tuple[Tensor, Tensor]) -> None:
+    config = PatchGANConfig(width=4, layers=2, norm="none", scales=3)
+    network = build_patchgan(config, 6, 0, seed=0)
+    judged = network(*pair, with_features=True)
+    assert [logits.shape[2] for logits in judged.logits] == [14, 6, 2]
+    assert len(judged.features) == 3 * 3
+    coarser = network.coarser
+    assert coarser is not None
+    halves = (F.avg_pool2d(image, 3, 2, 1, count_include_pad=False) for image in pair)
+    torch.testing.assert_close(coarser(*halves).logits, judged.logits[1:])
+    weights = network.state_dict()
+    assert not torch.equal(weights["layers.0.weight"], weights["coarser.layers.0.weight"])
+
+
+def test_one_scale_has_the_weights_that_it_always_had() -> None:
+    """Checkpoints of earlier versions are read, and a second scale does not change the first."""
+    one, two = (build_patchgan(PatchGANConfig(width=4, scales=scales), 6, 0, seed=5) for scales in (1, 2))
+    assert set(one.state_dict()) == {name for name in two.state_dict() if not name.startswith("coarser.")}
+    for name, weight in one.state_dict().items():
+        assert torch.equal(weight, two.state_dict()[name])
+
+
+def test_spectral_norm_bounds_every_convolution(pair: tuple[Tensor, Tensor]) -> None:
+    network = build_patchgan(PatchGANConfig(width=4, spectral_norm=True, scales=2), 6, 0, seed=1)
+    convolutions = [module for module in network.modules() if isinstance(module, torch.nn.Conv2d)]
+    assert len(convolutions) == 10
+    for _ in range(50):
+        network(*pair)
+    for convolution in convolutions:
+        assert torch.linalg.matrix_norm(convolution.weight.flatten(1), 2).item() == pytest.approx(1.0, rel=0.02)
+
+
+def test_spectral_norm_starts_from_the_seed_alone() -> None:
+    config = PatchGANConfig(width=4, spectral_norm=True)
+    states = []
+    for seed in (1, 1, 2):
+        torch.rand(7)  # numbers in between change nothing
+        states.append(build_patchgan(config, 6, 0, seed).state_dict())
+    name = "layers.0.parametrizations.weight.0._u"
+    assert torch.equal(states[0][name], states[1][name])
+    assert not torch.equal(states[0][name], states[2][name])
+    plain = build_patchgan(PatchGANConfig(width=4), 6, 0, 1).state_dict()
+    assert torch.equal(plain["layers.0.weight"], states[0]["layers.0.parametrizations.weight.original"])
 
 
 @pytest.mark.parametrize("upsample", ["transpose", "resize"])

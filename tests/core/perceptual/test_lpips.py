@@ -51,6 +51,13 @@ def test_gradients_reach_the_image_and_no_weight(backbone: Backbone) -> None:
     assert all(weight.grad is None for weight in metric.parameters())
 
 
+def test_gradients_are_finite_where_no_channel_answers() -> None:
+    features = torch.zeros(1, 4, 2, 2, requires_grad=True)
+    lpips._unit(features.relu()).sum().backward()
+    assert features.grad is not None
+    assert torch.equal(features.grad, torch.zeros_like(features))
+
+
 def test_the_vgg_is_torchvisions() -> None:
     if not cache_path("lpips-vgg").is_file():
         pytest.skip("weights lpips-vgg are not installed: limner weights install lpips")

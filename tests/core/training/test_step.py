@@ -50,13 +50,13 @@ def plain_step(step: TrainingStep, batch: Batch) -> None:
     optimizers = [torch.optim.Adam(net.parameters(), lr=1e-2, betas=(0.5, 0.999)) for net in (generator, discriminator)]
     assert batch.sketch is not None
     fake = generator(batch.photo)
-    real_logits = discriminator(batch.photo, batch.sketch)
-    fake_logits = discriminator(batch.photo, fake.detach())
+    real_logits = discriminator(batch.photo, batch.sketch).logits[0]
+    fake_logits = discriminator(batch.photo, fake.detach()).logits[0]
     bce = F.binary_cross_entropy_with_logits
     loss = 0.5 * (bce(real_logits, torch.ones_like(real_logits)) + bce(fake_logits, torch.zeros_like(fake_logits)))
     loss.backward()
     optimizers[1].step()
-    fake_logits = discriminator(batch.photo, fake)
+    fake_logits = discriminator(batch.photo, fake).logits[0]
     loss = bce(fake_logits, torch.ones_like(fake_logits)) + 100.0 * F.l1_loss(fake, batch.sketch)
     generator.zero_grad()
     loss.backward()

@@ -1,6 +1,8 @@
 """The terms of the generator's loss: off by default, right when on, and none of them trains the discriminator."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.torch
@@ -9,20 +11,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from limner.core.batch import Batch
+from limner.core.config import DiffAugmentConfig
+from limner.core.losses import discriminator_loss, generator_loss
 from limner.core.networks.config import PatchGANConfig, UNetConfig
-from limner.core.networks.patchgan import PatchGAN
+from limner.core.networks.patchgan import Judgement, PatchGAN, build_patchgan
 from limner.core.perceptual.lpips import AlexNet
 from limner.core.perceptual.weights import cache_path
 from limner.core.tasks.pix2pix.config import Pix2PixConfig
-from limner.core.tasks.pix2pix.objective import Pix2PixObjective, feature_matching
+from limner.core.tasks.pix2pix.objective import Pix2PixObjective, feature_matching, gradient_distance
 from limner.core.util.errors import UserError
 
 CPU = torch.device("cpu")
 
 
-def config(**weights: float) -> Pix2PixConfig:
+def config(**changes: Any) -> Pix2PixConfig:
     networks = {"generator": UNetConfig(width=4), "discriminator": PatchGANConfig(width=4)}
-    return Pix2PixConfig(image_size=64, gan_loss="lsgan", **networks, **weights)  # type: ignore[arg-type]
+    return Pix2PixConfig(**{"image_size": 64, "gan_loss": "lsgan", **networks, **changes})
 
 
 @pytest.fixture
@@ -54,13 +58,6 @@ def random_lpips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     safetensors.torch.save_file(AlexNet().state_dict() | heads, path)
 
 
-def test_features_end_with_the_logits(networks: dict[str, nn.Module], batch: Batch) -> None:
-    discriminator = networks["discriminator"]
-    *features, logits = discriminator(batch.photo, batch.sketch, batch.style, with_features=True)
-    assert [len(feature[0]) for feature in features] == [4, 8, 16, 32]
-    torch.testing.assert_close(logits, discriminator(batch.photo, batch.sketch, batch.style), rtol=0.0, atol=0.0)
-
-
 def test_feature_matching_is_the_mean_over_layers_of_means_over_places() -> None:
     ours = [torch.zeros(1, 2, 4, 4), torch.zeros(1, 4, 2, 2)]
     theirs = [torch.full((1, 2, 4, 4), 3.0), torch.full((1, 4, 2, 2), -1.0)]
@@ -71,7 +68,7 @@ def test_feature_matching_is_the_mean_over_layers_of_means_over_places() -> None
 @pytest.mark.usefixtures("random_lpips")
 @pytest.mark.parametrize(
     ("weight", "term"),
-    [("l1_weight", "loss/l1"), ("lpips_weight", "loss/lpips"), ("feature_matching_weight", "loss/feature_matching")],
+    [(f"{name}_weight", f"loss/{name}") for name in ("l1", "lpips", "gradient", "feature_matching")],
 )
 def test_each_weighted_term_is_added(
     networks: dict[str, nn.Module], batch: Batch, fake: Tensor, weight: str, term: str
@@ -112,7 +109,75 @@ def test_missing_weights_of_lpips_are_one_line(tmp_path: Path, monkeypatch: pyte
         Pix2PixObjective(config(lpips_weight=1.0), CPU)
 
 
-@pytest.mark.parametrize("name", ["l1_weight", "lpips_weight", "feature_matching_weight"])
+@pytest.mark.parametrize("name", ["l1_weight", "lpips_weight", "feature_matching_weight", "gradient_weight"])
 def test_negative_weights_are_refused(name: str) -> None:
     with pytest.raises(UserError, match=f"{name.replace('_', '-')} -1.0: must not be negative"):
         config(**{name: -1.0})
+
+
+def test_the_gradient_distance_is_that_of_neighbours_in_x_and_y(fake: Tensor, batch: Batch) -> None:
+    assert batch.sketch is not None
+    real, ramp = batch.sketch, torch.linspace(0.0, 1.0, 64).expand(2, 3, 64, 64)
+    by_hand = [
+        ((fake[:, :, 1:] - fake[:, :, :-1]) - (real[:, :, 1:] - real[:, :, :-1])).abs().mean(),
+        ((fake[..., 1:] - fake[..., :-1]) - (real[..., 1:] - real[..., :-1])).abs().mean(),
+    ]
+    torch.testing.assert_close(gradient_distance(fake, real), (by_hand[0] + by_hand[1]) / 2.0)
+    assert float(gradient_distance(ramp + 0.3, ramp)) == pytest.approx(0.0, abs=1e-6)
+    assert float(gradient_distance(ramp, torch.zeros_like(ramp))) == pytest.approx(0.5 / 63, rel=1e-4)
+
+
+@pytest.mark.parametrize("joint_pass", [True, False])
+def test_losses_are_means_over_the_scales(batch: Batch, fake: Tensor, joint_pass: bool) -> None:
+    assert batch.sketch is not None
+    network = build_patchgan(PatchGANConfig(width=4, norm="none", scales=2), 6, 0, seed=0)
+    objective = Pix2PixObjective(config(l1_weight=0.0, discriminator_weight=1.0), CPU)
+    objective.joint_pass = joint_pass
+    real, generated = (network(batch.photo, sketch).logits for sketch in (batch.sketch, fake))
+    losses = [discriminator_loss("lsgan", *logits) for logits in zip(real, generated, strict=True)]
+    found, _ = objective.discriminator_loss({"discriminator": network}, batch, fake)
+    torch.testing.assert_close(found, (losses[0] + losses[1]) / 2.0)
+    losses = [generator_loss("lsgan", logits, logits) for logits in generated]
+    found, _ = objective.generator_loss({"discriminator": network}, batch, fake)
+    torch.testing.assert_close(found, (losses[0] + losses[1]) / 2.0)
+
+
+class Recorder(nn.Module):
+    """A discriminator that keeps the pairs that it saw."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[Tensor, Tensor]] = []
+
+    def forward(self, photo: Tensor, sketch: Tensor, style: Tensor, with_features: bool = False) -> Judgement:
+        self.seen.append((photo, sketch))
+        return Judgement([sketch.mean(dim=(1, 2, 3))], [sketch] if with_features else [])
+
+
+def test_real_and_generated_pairs_are_augmented_alike_by_position(batch: Batch, fake: Tensor) -> None:
+    assert batch.sketch is not None
+    augment = DiffAugmentConfig(colour=True, translation=0.25, cutout=0.25)
+    objective = Pix2PixObjective(config(diff_augment=augment, feature_matching_weight=1.0), CPU)
+    recorder = Recorder()
+    objective.discriminator_loss({"discriminator": recorder}, batch, fake)
+    photos, sketches = recorder.seen.pop()
+    assert torch.equal(photos[:2], photos[2:])
+    assert not torch.equal(photos[:2], batch.photo)
+    assert not torch.equal(sketches[2:], fake)
+    objective.discriminator_loss({"discriminator": recorder}, batch, batch.sketch)
+    _, sketches = recorder.seen.pop()
+    assert torch.equal(sketches[:2], sketches[2:])
+    _, stats = objective.generator_loss({"discriminator": recorder}, batch, batch.sketch)
+    assert float(stats["loss/feature_matching"]) == 0.0
+    assert not torch.equal(recorder.seen[0][1], sketches[:2])  # other numbers than the discriminator's
+    moved = replace(batch, position=batch.position + 2)
+    objective.generator_loss({"discriminator": recorder}, moved, batch.sketch)
+    assert not torch.equal(recorder.seen[-1][1], recorder.seen[0][1])
+
+
+def test_nothing_is_augmented_unless_asked_for(batch: Batch, fake: Tensor) -> None:
+    recorder = Recorder()
+    Pix2PixObjective(config(), CPU).generator_loss({"discriminator": recorder}, batch, fake)
+    ((photo, sketch),) = recorder.seen
+    assert photo is batch.photo
+    assert sketch is fake
