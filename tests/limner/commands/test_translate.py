@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from skimage.data import astronaut
 
 from limner.commands.translate import main
 from limner.core.bundle import BundleConfig, save_bundle
@@ -164,3 +165,22 @@ def test_a_bad_image_is_named_and_the_others_are_translated(
     assert "Traceback" not in done.stderr
     assert done.stdout.splitlines()[-1] == f"3 images in {tmp_path / 'o'}"
     assert sorted(path.stem for path in (tmp_path / "o").glob("*.png")) == ["a", "b", "grey"]
+
+
+def test_a_small_face_is_cut_out_or_put_on_paper(
+    models: dict[str, Path], photos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "limner")
+    (tmp_path / "people").mkdir()
+    cv2.imwrite(str(tmp_path / "people" / "pilot.png"), cv2.cvtColor(astronaut(), cv2.COLOR_RGB2BGR))
+    out, common = tmp_path / "out", ("--model", models["plain"], "--out", tmp_path / "out")
+    translate(tmp_path / "people", photos / "b.png", *common)
+    height, width = read_image(out / "pilot.png").shape[:2]
+    assert height == width < 256
+    assert "b.png: no face found, drawn whole" in caplog.messages
+    faceless = (out / "b.png").read_bytes()
+    translate(tmp_path / "people", photos / "b.png", *common, "--paste")
+    assert read_image(out / "pilot.png").shape[:2] == (512, 512)
+    translate(tmp_path / "people", photos / "b.png", *common, "--face", "off")
+    assert read_image(out / "pilot.png").shape[:2] == (512, 512)
+    assert (out / "b.png").read_bytes() == faceless
