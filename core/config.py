@@ -173,6 +173,11 @@ class TrainConfig:
             f"lr-decay-epochs {self.optimizer.lr_decay_epochs} is more than epochs {self.epochs}",
         )
 
+    @property
+    def teacher(self) -> str:
+        """The bundle that a run learns from besides its data, all the time; empty: none."""
+        return ""
+
 
 @dataclass(frozen=True)
 class LaunchConfig:

@@ -25,6 +25,8 @@ class RunSpec:
     data: Path
     data_hash: str
     """Content hash of the dataset, which identifies it under any path."""
+    teacher_hash: str = ""
+    """The same of the config's teacher; empty: it has none."""
 
     def to_json(self) -> dict[str, Any]:
         """The content of config.json."""
@@ -34,6 +36,7 @@ class RunSpec:
             "config": to_dict(self.config),
             "launch": to_dict(self.launch),
             "data_hash": self.data_hash,
+            "teacher_hash": self.teacher_hash,
         }
 
 
@@ -71,18 +74,21 @@ def check_run_dir(spec: RunSpec) -> bool:
 def check_resumable(spec: RunSpec, stored: str, source: object) -> None:
     """UserError naming the first field of a stored config.json, the text of `source`, that differs and may not.
 
-    `launch` and the data's path may. A field that the run's version did not have yet counts as having its default.
+    `launch` and the paths of the data and of a teacher may. A field that the run's version did not have yet counts as
+    having its default.
     """
     try:
         before = json.loads(stored)
         old, new = flatten(before["config"]), flatten(to_dict(spec.config))
         old |= {"task": before["task"]}
-        content = before["data_hash"]
+        content, teacher = before["data_hash"], before.get("teacher_hash", "")
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{source}: damaged ({error}): give another --run") from error
     old = flatten(to_dict(type(spec.config)())) | old
     new |= {"task": spec.task}
     free = {"data"} if spec.config.optimizer.lr_decay_epochs else {"data", "epochs"}
+    if teacher and spec.teacher_hash:
+        free.add("distill_from")
     for name in sorted(old.keys() | new.keys()):
         if name in free or old.get(name) == new.get(name):
             continue
@@ -95,4 +101,9 @@ def check_resumable(spec: RunSpec, stored: str, source: object) -> None:
         raise UserError(
             f"{source}: was started with another dataset than {spec.data} (content {content}, not {spec.data_hash}): "
             "give the same --data to resume, or another --run to start over"
+        )
+    if teacher != spec.teacher_hash:
+        raise UserError(
+            f"{source}: was started with another teacher than {spec.config.teacher} (content {teacher}, not "
+            f"{spec.teacher_hash}): give the same --distill-from to resume, or another --run to start over"
         )

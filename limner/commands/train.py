@@ -142,6 +142,7 @@ def plan(task: str, command: Command[TrainConfig]) -> dict[str, Any]:
 
 def resolve(task: str, command: Command[TrainConfig], dataset: "Dataset") -> "RunSpec":
     """The whole run as one value, checked against its data before any worker starts."""
+    from limner.core.bundle import bundle_hash
     from limner.core.spec import RunSpec
     from limner.data_pipeline.stream import check_global_batch
     from limner.distributed import worker
@@ -153,7 +154,8 @@ def resolve(task: str, command: Command[TrainConfig], dataset: "Dataset") -> "Ru
         config = replace(config, init_from=str(Path(config.init_from).absolute()))
     run = Path(launch.run) if launch.run else default_run(task, command.preset)
     data = dataset.root.absolute()
-    return RunSpec(task, command.preset, config, launch, run.absolute(), data, dataset.content_hash)
+    teacher_hash = bundle_hash(config.teacher) if config.teacher else ""
+    return RunSpec(task, command.preset, config, launch, run.absolute(), data, dataset.content_hash, teacher_hash)
 
 
 def find_data(config: TrainConfig) -> "Dataset":

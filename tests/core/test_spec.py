@@ -76,6 +76,20 @@ def test_other_data_are_refused_and_a_moved_dataset_is_not(make_spec: Callable[.
         prepare_run_dir(replace(spec, data_hash="another"))
 
 
+def test_another_teacher_is_refused_and_a_moved_one_is_not(make_spec: Callable[..., RunSpec]) -> None:
+    def taught(path: str, content: str) -> RunSpec:
+        return replace(make_spec("run", distill_from=path), teacher_hash=content)
+
+    start(taught("teacher", "one"))
+    prepare_run_dir(taught("elsewhere", "one"))
+    with pytest.raises(
+        UserError, match=r"with another teacher than moved \(content one, not other\): give the same --distill-from"
+    ):
+        prepare_run_dir(taught("moved", "other"))
+    with pytest.raises(UserError, match="was started with distill_from 'elsewhere', not ''"):
+        prepare_run_dir(make_spec("run"))
+
+
 def test_launch_and_epochs_may_change(make_spec: Callable[..., RunSpec]) -> None:
     start(make_spec("run"))
     prepare_run_dir(make_spec("run", LaunchConfig(workers=2, launcher="ray", loader="reference"), epochs=7))

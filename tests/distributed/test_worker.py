@@ -181,6 +181,26 @@ def test_bundles_start_other_runs(make_spec: MakeSpec, train: Train) -> None:
         train(other)
 
 
+def test_a_distilled_run_resumes_exactly_and_keeps_nothing_of_its_teacher(
+    make_spec: MakeSpec, train: Train, remains: Remains
+) -> None:
+    teacher = make_spec("teacher", epochs=1, generator=UNetConfig(width=6, styles=3))
+    train(teacher)
+    changes: dict[str, Any] = {"distill_from": str(teacher.run), "cadence": EVERY_IMAGE}
+    straight, stopped = (make_spec(name, **changes) for name in ("straight", "stopped"))
+    assert train(straight)
+    assert not train(stopped, stop_at=15)
+    assert train(stopped)
+    assert remains(stopped.run) == remains(straight.run)
+    alone = make_spec("alone", cadence=EVERY_IMAGE)
+    assert train(alone)
+    states = [remains(spec.run)["state"] for spec in (straight, alone)]
+    assert states[0].keys() == states[1].keys()
+    assert states[0] != states[1]
+    with pytest.raises(UserError, match="it translates at image-size 64, the run at 128"):
+        train(make_spec("large", distill_from=str(teacher.run), image_size=128))
+
+
 def test_of_a_discriminator_with_other_layers_nothing_is_copied(
     make_spec: MakeSpec, train: Train, remains: Remains
 ) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from limner.core.config import require
+from limner.core.runs import find_model
 from limner.core.tasks.pix2pix.config import PRESETS, Pix2PixConfig
 from limner.core.tasks.pix2pix.metrics import PAIR_METRICS
 from limner.core.tasks.task import DataFacts, Validation, ValidationPlan
@@ -34,11 +35,23 @@ class Pix2PixTask:
         """The dataset's own styles."""
 
     def resolve(self, config: Pix2PixConfig, data: DataFacts) -> Pix2PixConfig:
-        """Take the number of styles from the data if none is given; refuse a metric that cannot be computed."""
+        """Take the number of styles from the data if none is given, and the teacher's bundle from what names it.
+
+        UserError also for a metric, a loss or a teacher that cannot be had on this machine.
+        """
         if config.keep_best:
             import torch
 
             PAIR_METRICS[config.keep_best].open(torch.device("cpu"))
+        if config.lpips_weight:
+            from limner.core.perceptual.weights import load_weights
+
+            load_weights("lpips-alex")
+        if config.distill_from:
+            from limner.core.tasks.pix2pix.teacher import check_teacher
+
+            config = replace(config, distill_from=str(find_model(config.distill_from).absolute()))
+            check_teacher(config.distill_from, data.styles, config.image_size)
         styles, found = config.generator.styles, len(data.styles)
         if styles is None:
             return replace(config, generator=replace(config.generator, styles=found if found > 1 else 0))
@@ -59,6 +72,7 @@ class Pix2PixTask:
         from limner.core.networks.init import init_weights
         from limner.core.networks.patchgan import build_patchgan
         from limner.core.tasks.pix2pix.objective import Pix2PixObjective
+        from limner.core.tasks.pix2pix.teacher import Teacher
         from limner.core.tasks.pix2pix.validation import PairValidator
         from limner.core.training.model import Model
 
@@ -68,6 +82,7 @@ class Pix2PixTask:
         channels = architecture.in_channels + architecture.out_channels
         discriminator = build_patchgan(config.discriminator, channels, styles, config.seed + 1)
         init_weights(generator, config.seed)
+        teacher = Teacher(config.teacher, data.styles, config.image_size, device) if config.teacher else None
         bundle = BundleConfig(
             task=self.name,
             image_size=config.image_size,
@@ -77,7 +92,7 @@ class Pix2PixTask:
         )
         return Model(
             networks={"generator": generator, "discriminator": discriminator},
-            objective=Pix2PixObjective(config, device),
+            objective=Pix2PixObjective(config, device, teacher),
             validator=PairValidator(validation, device, config.keep_best),
             bundles={"model": ("generator", bundle)},
         )

@@ -24,6 +24,10 @@ class Pix2PixConfig(TrainConfig):
     """Factor on the distance of real and generated pairs in the discriminator's features."""
     gradient_weight: float = 0.0
     """Factor on the mean absolute error of horizontal and vertical differences in the generator's loss."""
+    distill_from: str = ""
+    """A trained model (bundle, run or name) whose sketches the generator learns from too; empty: none."""
+    distill_weight: float = 1.0
+    """Factor on the distance to that model's sketch: L1, LPIPS and gradients, weighted as to the real one."""
     discriminator_weight: float = 0.5
     """Factor on the discriminator's loss, which slows it against the generator."""
     diff_augment: DiffAugmentConfig = field(default_factory=lambda: DiffAugmentConfig(colour=False, translation=0.0))
@@ -40,10 +44,19 @@ class Pix2PixConfig(TrainConfig):
             f"discriminator layers {self.discriminator.layers}{f' at {scales} scales' if scales > 1 else ''}: needs "
             f"images of at least {least} pixels, got {self.image_size}",
         )
-        for name in ("l1_weight", "lpips_weight", "feature_matching_weight", "gradient_weight"):
+        for name in ("l1_weight", "lpips_weight", "feature_matching_weight", "gradient_weight", "distill_weight"):
             value = getattr(self, name)
             require(value >= 0.0, f"{name.replace('_', '-')} {value}: must not be negative")
+        require(
+            not self.distill_from or self.l1_weight + self.lpips_weight + self.gradient_weight > 0.0,
+            "distill-from: l1-weight, lpips-weight and gradient-weight are all 0, so that there is nothing to learn",
+        )
         require(self.discriminator_weight > 0.0, "discriminator-weight must be positive")
+
+    @property
+    def teacher(self) -> str:
+        """What the generator is distilled from."""
+        return self.distill_from
 
 
 PRESETS = {

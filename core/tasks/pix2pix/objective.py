@@ -1,6 +1,6 @@
 """The objective of pix2pix (Isola et al. 2017, section 3.1), free of precision, processes, logging and files."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -13,14 +13,18 @@ from limner.core.networks.patchgan import Judgement
 from limner.core.noise import RngStream, uniform
 from limner.core.perceptual.lpips import Lpips
 from limner.core.tasks.pix2pix.config import Pix2PixConfig
+from limner.core.tasks.pix2pix.teacher import Teacher
 from limner.core.training.objective import Losses, Networks, Objective, Phase
 
 
 class Pix2PixObjective(Objective):
     """Sketches should fool a discriminator that sees them with their photo, and be close to the real ones."""
 
-    def __init__(self, config: Pix2PixConfig, device: torch.device) -> None:
-        """Raises UserError, with the command that installs them, if the weights of a loss are missing."""
+    def __init__(self, config: Pix2PixConfig, device: torch.device, teacher: Teacher | None = None) -> None:
+        """Raises UserError, with the command that installs them, if the weights of a loss are missing.
+
+        teacher: whose sketches are a second target.
+        """
         self.gan_loss = config.gan_loss
         self.weights = {
             "gan": 1.0,
@@ -28,9 +32,11 @@ class Pix2PixObjective(Objective):
             "lpips": config.lpips_weight,
             "gradient": config.gradient_weight,
             "feature_matching": config.feature_matching_weight,
+            "distill": config.distill_weight,
         }
         """Factors on the terms of the generator's loss, by name."""
         self.lpips = Lpips("alex").to(device) if config.lpips_weight else None
+        self.teacher = teacher
         self.discriminator_weight = config.discriminator_weight
         self.augment = config.diff_augment
         self.seed = config.seed
@@ -73,8 +79,15 @@ class Pix2PixObjective(Objective):
     def generator_loss(self, networks: Networks, batch: Batch, fake: Tensor) -> Losses:
         """Compute the generator's loss: GAN + l1_weight * L1 (Isola et al. 2017, equation 4), and what is weighted."""
         assert batch.sketch is not None
-        terms = self._adversarial(networks["discriminator"], batch, fake) | self._distances(fake, batch.sketch)
-        loss = torch.stack([self.weights[name] * value for name, value in terms.items()]).sum()
+        adversarial = self._adversarial(networks["discriminator"], batch, fake)
+        targets = [batch.sketch]
+        if self.teacher is not None:
+            targets.append(self.teacher(batch.photo, batch.style))
+        distances, *distilled = self._distances(fake, targets)
+        terms = adversarial | distances
+        for others in distilled:
+            terms["distill"] = self._weighted(others)
+        loss = self._weighted(terms)
         return loss, {"loss/generator": loss, **{f"loss/{name}": value for name, value in terms.items()}}
 
     def _adversarial(self, discriminator: nn.Module, batch: Batch, fake: Tensor) -> dict[str, Tensor]:
@@ -97,15 +110,21 @@ class Pix2PixObjective(Objective):
         judged: Judgement = discriminator(photo, sketch, batch.style, with_features=with_features)
         return judged
 
-    def _distances(self, fake: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Compute the weighted distances of `fake` from the target, each of (N, C, S, S)."""
+    def _distances(self, fake: Tensor, targets: Sequence[Tensor]) -> list[dict[str, Tensor]]:
+        """Compute the distances of `fake` from each target that have a weight; all of (N, C, S, S)."""
         fake = fake.float()
-        terms = {"l1": F.l1_loss(fake, target)}
+        distances = [{"l1": F.l1_loss(fake, target)} for target in targets]
         if self.lpips is not None:
-            terms["lpips"] = self.lpips(fake, target).mean()
+            features = self.lpips.features(fake)
+            for terms, target in zip(distances, targets, strict=True):
+                terms["lpips"] = self.lpips.distance(features, self.lpips.features(target)).mean()
         if self.weights["gradient"]:
-            terms["gradient"] = gradient_distance(fake, target)
-        return terms
+            for terms, target in zip(distances, targets, strict=True):
+                terms["gradient"] = gradient_distance(fake, target)
+        return distances
+
+    def _weighted(self, terms: Mapping[str, Tensor]) -> Tensor:
+        return torch.stack([self.weights[name] * value for name, value in terms.items()]).sum()
 
     def _augmented(self, batch: Batch, sketch: Tensor, stream: RngStream) -> tuple[Tensor, Tensor]:
         """Photos and sketches as the discriminator sees them; real and generated sketches are augmented alike."""

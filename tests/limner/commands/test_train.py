@@ -117,6 +117,7 @@ def test_a_dry_run_does_not_make_the_built_in_data(
         (["--batch-size", "99"], "asks for 99 images at once, the split has 11"),
         (["--precision", "fp16"], "precision fp16 trains on a GPU only"),
         (["--init-from", "nowhere"], "nowhere: not a model bundle"),
+        (["--distill-from", "nowhere"], "nowhere: not a model bundle"),
         (["--run", "TAKEN"], "exists and is no run directory"),
     ],
 )
@@ -197,6 +198,7 @@ def test_nothing_need_be_said(
         (["--generator.styles", "2"], "the dataset drawn portraits has 3; leave it out"),
         (["--precision", "fp16", "--gpus-per-worker", "0"], "precision fp16 trains on a GPU only"),
         (["--init-from", "nowhere"], "nowhere: not a model bundle"),
+        (["--distill-from", "nowhere"], "nowhere: not a model bundle"),
     ],
 )
 def test_wrong_input_is_one_line(tiny_data: Path, tmp_path: Path, arguments: list[str], message: str) -> None:

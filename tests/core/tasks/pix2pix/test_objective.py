@@ -109,7 +109,9 @@ def test_missing_weights_of_lpips_are_one_line(tmp_path: Path, monkeypatch: pyte
         Pix2PixObjective(config(lpips_weight=1.0), CPU)
 
 
-@pytest.mark.parametrize("name", ["l1_weight", "lpips_weight", "feature_matching_weight", "gradient_weight"])
+@pytest.mark.parametrize(
+    "name", ["l1_weight", "lpips_weight", "feature_matching_weight", "gradient_weight", "distill_weight"]
+)
 def test_negative_weights_are_refused(name: str) -> None:
     with pytest.raises(UserError, match=f"{name.replace('_', '-')} -1.0: must not be negative"):
         config(**{name: -1.0})
