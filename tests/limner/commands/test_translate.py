@@ -184,3 +184,19 @@ def test_a_small_face_is_cut_out_or_put_on_paper(
     translate(tmp_path / "people", photos / "b.png", *common, "--face", "off")
     assert read_image(out / "pilot.png").shape[:2] == (512, 512)
     assert (out / "b.png").read_bytes() == faceless
+
+
+def test_pasting_a_portrait_changes_nothing_and_what_cannot_be_pasted_is_refused(
+    models: dict[str, Path], photos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    translate(photos / "b.png", "--model", models["plain"], "--out", out, "--paste")
+    pasted = (out / "b.png").read_bytes()
+    translate(photos / "b.png", "--model", models["plain"], "--out", out, "--face", "off")
+    assert (out / "b.png").read_bytes() == pasted
+    for options, message in (
+        (("--face", "off"), "leave out --face off"),
+        (("--mode", "crop"), "leave out --mode crop"),
+    ):
+        with pytest.raises(UserError, match=message):
+            translate(photos / "b.png", "--model", models["plain"], "--out", out, "--paste", *options)
