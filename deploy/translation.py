@@ -130,7 +130,13 @@ class Translator(Model):
         drawn = iter(translate([box.crop(photo) for photo, boxes in chosen for box in boxes]))
         if not paste:
             return list(drawn)
-        return [paste_on_paper(photo.shape[:2], boxes, list(islice(drawn, len(boxes)))) for photo, boxes in chosen]
+        return [
+            drawings[0]
+            if boxes[0].width == photo.shape[1] and boxes[0].height == photo.shape[0]  # the whole photo
+            else paste_on_paper(photo.shape[:2], boxes, drawings)
+            for photo, boxes in chosen
+            for drawings in [list(islice(drawn, len(boxes)))]
+        ]
 
     def find_style(self, style: str | int | None) -> int | None:
         """Resolve the name or number of a style, or the default style; None for a generator without styles."""

@@ -65,6 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(Options, arguments, prog="limner translate")
     require(options.batch_size >= 1, f"batch-size {options.batch_size}: must be at least 1")
     require(bool(options.photos), "no photo given: name image files or folders")
+    require(options.face == "auto" or not options.paste, "paste: needs faces, leave out --face off")
+    require(options.mode != "crop" or not options.paste, "paste: draws whole portraits, leave out --mode crop")
     photos = plan_output(find_images(options.photos), options)
     failures: list[str] = []
     with load(find_model(options.model, "photo")) as translator:
