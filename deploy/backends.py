@@ -13,9 +13,12 @@ from typing import Literal
 
 from limner.core.util.errors import UserError
 
-BackendName = Literal["openvino", "onnxruntime", "tensorrt", "tensorrt-rtx", "torch-tensorrt", "onnx-web"]
+BackendName = Literal[
+    "openvino", "onnxruntime", "tensorrt", "tensorrt-rtx", "torch-tensorrt", "onnx-web", "ncnn", "executorch"
+]
 
 INSTALL_ENGINES = "pip install 'limner[engines]'"
+INSTALL_MOBILE = "pip install 'limner[mobile]'"
 INSTALL_GPU = "pip install 'limner[gpu]'"
 
 
@@ -89,6 +92,22 @@ BACKENDS: dict[BackendName, BackendSpec] = {
         install="npm install onnxruntime-web",
         default_precision="fp32",
         options=("pixels", "threads"),
+    ),
+    "ncnn": BackendSpec(
+        builder="limner.deploy.runtimes.ncnn",
+        runner="limner.deploy.runtimes.ncnn",
+        package="ncnn",
+        install=INSTALL_MOBILE,
+        default_precision="fp16",
+        options=("threads",),
+    ),
+    "executorch": BackendSpec(
+        builder="limner.deploy.runtimes.executorch",
+        runner="limner.deploy.runtimes.executorch",
+        package="executorch",
+        install=INSTALL_MOBILE,
+        default_precision="fp32",
+        options=(),
     ),
 }
 
