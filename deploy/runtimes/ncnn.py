@@ -103,7 +103,7 @@ class NcnnBuilder:
             traced = Path(scratch) / "model.pt"
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # tracing is deprecated, but pnnx reads nothing else
-                torch.jit.trace(job.generator, examples).save(str(traced))
+                torch.jit.trace(job.generator, examples).save(str(traced))  # type: ignore[no-untyped-call]
             half = f"fp16={int(job.precision == 'fp16')}"
             done = subprocess.run([self.pnnx, str(traced), half], capture_output=True, text=True, check=False)
             for name in (PARAM, WEIGHTS):

@@ -173,7 +173,7 @@ def test_what_a_killed_build_left_is_removed(bundle: Path, tmp_path: Path) -> No
         ),
         (
             {"backend": "tensorrt", "threads": 2},
-            r"threads: tensorrt has no such option \(.* openvino, onnxruntime, onnx-web\)",
+            r"threads: tensorrt has no such option \(.* openvino, onnxruntime, onnx-web, ncnn\)",
         ),
         ({"backend": "tensorrt-rtx", "hint": "latency"}, "hint: tensorrt-rtx has no such option"),
         ({"backend": "torch-tensorrt", "pixels": True}, "pixels: torch-tensorrt has no such option"),
