@@ -27,7 +27,7 @@ demo: install
 	@echo
 	@echo "In demo/: run/samples (photo, generated and real sketch, by epoch), evaluation/report.html, sketches/sheets (before and after),"
 	@echo "run/model (the model), engine (compiled, compared with the model), results (the speed of both)."
-	@echo "This model knows rendered portraits only. To sketch your own photos, train on real pairs: README.md, \"Sketch your own photos\"."
+	@echo "This model knows rendered portraits only. For your own photos:  $(BIN)/limner translate PHOTO --model portrait-sketch"
 	@echo "Training curves:  $(BIN)/tensorboard --logdir demo/run"
 
 test: install

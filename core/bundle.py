@@ -14,7 +14,7 @@ import safetensors
 import safetensors.torch
 from torch import Tensor, nn
 
-from limner.core.config import Fit
+from limner.core.config import BundleDtype, Fit, require
 from limner.core.networks.config import GeneratorConfig
 from limner.core.networks.generator import Generator
 from limner.core.networks.generators import GENERATORS, build_generator
@@ -40,6 +40,13 @@ class BundleConfig:
     styles: tuple[str, ...]
     """Names of the styles that the generator was conditioned on, by number; empty if it was not."""
     generator: GeneratorConfig
+    default_style: str = ""
+    """The style that is taken where none is asked for; empty: one must be."""
+
+    def __post_init__(self) -> None:
+        known = not self.default_style or self.default_style in self.styles
+        allowed = ", ".join(self.styles) or "none, the generator has no styles"
+        require(known, f"default-style {self.default_style}: must be one of {allowed}")
 
     @property
     def signature(self) -> Signature:
@@ -51,17 +58,32 @@ class BundleConfig:
         return build_generator(self.generator, self.image_size)
 
 
-def save_bundle(directory: Path, generator: nn.Module, config: BundleConfig) -> None:
-    """Write the bundle; it replaces an older one whole."""
+def save_bundle(directory: Path, generator: nn.Module, config: BundleConfig, dtype: BundleDtype = "fp32") -> None:
+    """Write the bundle; it replaces an older one whole.
+
+    dtype: of the weights in the file; they are loaded as fp32. UserError for weights that fp16 cannot hold.
+    """
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in generator.state_dict().items()}
+    if dtype == "fp16":
+        weights = {name: _to_half(name, tensor) for name, tensor in weights.items()}
     values = {"format": FORMAT, **dataclasses.asdict(config)}
     values["generator"]["kind"] = config.generator.kind
+    if not config.default_style:
+        del values["default_style"]  # equal to what earlier versions wrote
     text = json.dumps(values, indent=2, sort_keys=True)
     with atomic_directory(directory) as tmp_path:
         # Not save_file: it makes a file that others may not read, and hides a full disk behind an error of its own.
         (tmp_path / WEIGHTS).write_bytes(safetensors.torch.save(weights))
         (tmp_path / CONFIG).write_text(text + "\n", encoding="utf-8")
-        (tmp_path / CARD).write_text(_model_card(config, weights), encoding="utf-8")
+        (tmp_path / CARD).write_text(_model_card(config, weights, dtype), encoding="utf-8")
+
+
+def _to_half(name: str, tensor: Tensor) -> Tensor:
+    if not tensor.is_floating_point():
+        return tensor
+    half = tensor.half()
+    require(bool(half.isfinite().all()), f"dtype fp16: {name} has values beyond its range, store the model in fp32")
+    return half
 
 
 def load_bundle_config(directory: Path | str) -> BundleConfig:
@@ -112,11 +134,12 @@ def _generator_from(values: dict[str, Any]) -> GeneratorConfig:
     return generator
 
 
-def _model_card(config: BundleConfig, weights: dict[str, Tensor]) -> str:
+def _model_card(config: BundleConfig, weights: dict[str, Tensor], dtype: BundleDtype) -> str:
     millions = sum(tensor.numel() for name, tensor in weights.items() if "num_batches" not in name) / 1e6
     size = config.image_size
     source = config.signature.inputs[0]
     styles = f" Styles, by number: {', '.join(config.styles)}." if config.styles else ""
+    styles += f" Without --style it is {config.default_style}." if config.default_style else ""
     if source.name == "photo":
         ports = f"""In: an RGB portrait photo, (N, 3, {size}, {size}) float in [-1, 1], made square by
 `{config.fit}`. Out: its pencil sketch in the same format.{styles}"""
@@ -131,7 +154,7 @@ come out less well."""
 (`--data` shows the nearest)."""
     return f"""# Limner {config.task} generator
 
-{millions:.2f} M values in fp32. {ports}
+{millions:.2f} M values in {dtype}. {ports}
 
     import limner
     model = limner.load("THIS_DIRECTORY")

@@ -13,6 +13,7 @@ from limner.core.util.errors import UserError
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Fit = Literal["stretch", "pad", "crop"]
+BundleDtype = Literal["fp32", "fp16"]
 Launcher = Literal["ray", "local"]
 LoaderKind = Literal["auto", "dali", "reference"]
 Resume = Literal["auto", "never"]

@@ -6,7 +6,9 @@ from typing import Literal
 from limner.core.util.errors import UserError
 from limner.core.util.log import log
 
-RUNS, ENGINES = Path("runs"), Path("engines")
+MODELS, RUNS, ENGINES = Path("models"), Path("runs"), Path("engines")
+SHIPPED = Path(__file__).parents[1] / "models" / "portrait-sketch"
+"""The bundle that comes with Limner: in the checkout, and in the installed package."""
 MODEL, CONFIG, CHECKPOINTS, MANIFEST = "model", "config.json", "checkpoints", "manifest.json"
 
 Input = Literal["photo", "latent"]
@@ -26,15 +28,36 @@ def default_run(task: str, preset: str) -> Path:
 def find_model(given: Path | str | None, takes: Input | None = None) -> Path:
     """The bundle directory that `given` is, or that the run `given` holds; the newest run's if nothing is given.
 
-    takes: only runs whose generator takes it count for the newest, which is logged. Anything else that is given is
-    returned as it is: it may be an engine, or a name. UserError if no run has a model, or the given one has none yet.
+    takes: only runs whose generator takes it count for the newest, which is logged; without any the shipped model is
+    taken if it does. What is given may also be an engine or a name (see `places`); anything else is returned as it is.
+    UserError if no run has a model, or the given one has none yet.
     """
     if given:
-        return _model_in(Path(given))
+        directory = _model_in(Path(given))
+        named = (place for place in places(directory) if (place / CONFIG).is_file() or (place / MANIFEST).is_file())
+        return directory if directory.exists() else next(named, directory)
     bundles = (path.parent for path in RUNS.glob(f"*/{MODEL}/{CONFIG}"))
     found = [bundle for bundle in bundles if takes is None or _input_of(bundle) == takes]
+    if not found and takes != "latent" and SHIPPED.is_dir():
+        log.info(f"--model {SHIPPED.name} (comes with Limner; there is no model under {RUNS})")
+        return SHIPPED
     kind, verb = KINDS[takes]
     return _newest(found, CONFIG, "--model", f"no trained model{kind} under {RUNS}: {verb}")
+
+
+def places(given: Path | str) -> list[Path]:
+    """Where a model or engine of this directory, run or bare name may lie, the first before the later ones."""
+    given = Path(given)
+    named = [MODELS / given, RUNS / given / MODEL, ENGINES / given, SHIPPED.parent / given]
+    return [given, given / MODEL, *(named if len(given.parts) == 1 else [])]
+
+
+def find_run(given: Path | str) -> Path:
+    """The run directory `given`, or the run of this name under runs/; UserError if it is none, or has no model yet."""
+    for place in (Path(given), RUNS / given):
+        if (place / CHECKPOINTS).is_dir():
+            return _model_in(place).parent
+    raise UserError(f"{given}: no run with checkpoints: give its directory, or the name of one under {RUNS}")
 
 
 def find_engine(given: Path | str | None) -> Path:

@@ -49,7 +49,7 @@ def build(model: Path, out: Path, options: BuildOptions, report: Callable[[str],
     signature = config.signature
     inputs = parity_inputs(signature, batch.maximum, options.data)
     calibration = calibration_inputs(signature, options.data) if precision == "int8" else []
-    source = Source(bundle_hash(model), config.task, config.image_size, config.fit, tuple(config.styles))
+    source = Source(bundle_hash(model), config.task, config.image_size, config.fit, config.styles, config.default_style)
     with atomic_directory(out, replace=False) as directory:
         job = BuildJob(
             directory=directory,

@@ -149,6 +149,8 @@ def open_bundle(
 
     config = load_bundle_config(directory)
     generator = load_generator(directory).to(device)
-    source = Source(bundle_hash(directory), config.task, config.image_size, config.fit, config.styles)
+    source = Source(
+        bundle_hash(directory), config.task, config.image_size, config.fit, config.styles, config.default_style
+    )
     runtime = TorchRuntime(generator.double() if float64 else generator, compiled=compiled)
     return Engine(str(directory), config.signature, ANY_BATCH, runtime, source)

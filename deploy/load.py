@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from limner.core.runs import ENGINES, MODEL, RUNS
+from limner.core.runs import places
 from limner.core.util.errors import UserError
 from limner.deploy.engine import Engine, open_bundle, open_engine
 from limner.deploy.manifest import MANIFEST
@@ -12,7 +12,6 @@ from limner.deploy.translation import Translator
 if TYPE_CHECKING:  # imports torch, which a translator that runs on OpenVINO or ONNX Runtime works without
     from limner.deploy.sampling import Sampler
 
-MODELS = Path("models")
 WEIGHTS = "generator.safetensors"
 """What a bundle is recognised by."""
 
@@ -20,7 +19,7 @@ WEIGHTS = "generator.safetensors"
 def load(model: str | Path, *, device: str | None = None) -> "Translator | Sampler":
     """Open a model bundle, an engine, or the model of a run.
 
-    model: a directory, or a name: models/NAME, runs/NAME/model or engines/NAME.
+    model: a directory, or a name: models/NAME, runs/NAME/model, engines/NAME, or the shipped portrait-sketch.
     device: where torch runs a bundle, such as "cuda:1"; None: the GPU if there is one. An engine has its own.
     Returns a Translator if the generator takes photos, a Sampler if it takes noise. Raises UserError if there is no
     model, or this machine cannot run it.
@@ -36,16 +35,12 @@ def load(model: str | Path, *, device: str | None = None) -> "Translator | Sampl
 
 def find_directory(model: str | Path) -> Path:
     """Find the directory of a bundle or an engine; UserError if there is none."""
-    given = Path(model)
-    places = [given, given / MODEL]
-    if len(given.parts) == 1:
-        places += [MODELS / given, RUNS / given / MODEL, ENGINES / given]
-    for place in places:
+    for place in places(model):
         if (place / WEIGHTS).is_file() or (place / MANIFEST).is_file():
             return place
     raise UserError(
-        f"{given}: not a model bundle (no {WEIGHTS}), an engine (no {MANIFEST}) or a run with a model: give the "
-        "directory of one, or the name of one under models/, runs/ or engines/"
+        f"{model}: not a model bundle (no {WEIGHTS}), an engine (no {MANIFEST}) or a run with a model: give the "
+        "directory of one, or the name of one under models/, runs/ or engines/ (limner models lists them)"
     )
 
 

@@ -34,6 +34,8 @@ class Source:
     image_size: int
     fit: Fit
     styles: tuple[str, ...]
+    default_style: str = ""
+    """The style that is taken where none is asked for; empty: one must be."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,8 @@ def _to_json(manifest: Manifest) -> dict[str, Any]:
         "stored": precision.stored,
         "executed": UNKNOWN if precision.executed is None else precision.executed,
     }
+    if not manifest.source.default_style:
+        del values["source"]["default_style"]  # equal to what earlier versions wrote
     values["parity"] = NOT_RUN if manifest.parity is None else manifest.parity
     return values
 

@@ -1,7 +1,7 @@
 """Photos of any size through a generator that takes squares, and back to their own size."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import repeat
+from itertools import islice, repeat
 from typing import Literal, TypeVar, get_args, overload
 
 import numpy as np
@@ -11,16 +11,20 @@ from PIL import Image
 from limner.core.config import Fit
 from limner.core.images import LUMA, Uint8Image
 from limner.core.util.errors import UserError
+from limner.data_pipeline.faces import find_portraits
 from limner.data_pipeline.images import Box, fit_image, resize
 from limner.deploy.image_like import ImageLike, to_rgb_array
 from limner.deploy.model import Model
 
 Mode = Literal["model", "stretch", "pad", "crop", "tile"]
 """How a photo becomes squares; "model": as the model's training images were fitted."""
+Face = Literal["auto", "off"]
 Generate = Callable[[Iterable[Uint8Image]], Iterable[Uint8Image]]
 """(S, S, 3) uint8 photos -> the generator's output for each, in order, the same shape."""
 T = TypeVar("T", bound="ImageLike")
 
+FEATHER = 0.15
+"""Part of a pasted drawing's side over which it fades into the paper."""
 OVERLAP = 0.25
 """Least overlap of neighbouring tiles as a fraction of their side."""
 
@@ -30,7 +34,14 @@ class Translator(Model):
 
     @overload
     def __call__(
-        self, image: T, *, style: str | int | None = None, mode: Mode = "model", batch_size: int = 8
+        self,
+        image: T,
+        *,
+        style: str | int | None = None,
+        mode: Mode = "model",
+        face: Face = "off",
+        paste: bool = False,
+        batch_size: int = 8,
     ) -> Image.Image: ...
 
     @overload
@@ -40,6 +51,8 @@ class Translator(Model):
         *,
         style: str | int | None = None,
         mode: Mode = "model",
+        face: Face = "off",
+        paste: bool = False,
         batch_size: int = 8,
     ) -> list[Image.Image]: ...
 
@@ -49,20 +62,26 @@ class Translator(Model):
         *,
         style: str | int | None = None,
         mode: Mode = "model",
+        face: Face = "off",
+        paste: bool = False,
         batch_size: int = 8,
     ) -> Image.Image | list[Image.Image]:
         """Translate an image, or each of a list, into a PIL image of its own size.
 
         image: a path, a PIL image, an (H, W, 3) uint8 array or a (3, H, W) float tensor in [-1, 1].
-        style: name or number, of a generator that has styles. mode: see `translate`.
+        style: name or number, of a generator that has styles. mode, paste: see `translate`.
+        face: "auto" draws the portrait around the largest face, or all with `paste`, where the image is no portrait.
         batch_size: images, or tiles, at a time. Raises UserError for wrong input.
         """
         if not isinstance(image, list | tuple):
-            return Image.fromarray(self.translate([to_rgb_array(image)], style, mode, batch_size)[0])
+            return self([image], style=style, mode=mode, face=face, paste=paste, batch_size=batch_size)[0]
+        if face not in get_args(Face):
+            raise UserError(f"face {face!r}: must be one of {', '.join(get_args(Face))}")
         results: list[Image.Image] = []
         for first in range(0, len(image), max(1, batch_size)):
             photos = [to_rgb_array(one) for one in image[first : first + batch_size]]
-            results += map(Image.fromarray, self.translate(photos, style, mode, batch_size))
+            parts = [find_portraits(photo, every=paste) for photo in photos] if face == "auto" else None
+            results += map(Image.fromarray, self.translate(photos, style, mode, batch_size, parts, paste))
         return results
 
     def translate(
@@ -71,12 +90,20 @@ class Translator(Model):
         style: str | int | None = None,
         mode: Mode = "model",
         batch_size: int = 8,
+        parts: Sequence[Sequence[Box]] | None = None,
+        paste: bool = False,
     ) -> list[Uint8Image]:
         """Translate photos, (H, W, 3) uint8 each, into images of the same sizes.
 
         mode: "model" fits a photo into the generator's square as in training; "stretch" and "pad" fit all of it; "crop"
             its middle square, and the result has that square's size; "tile" works at full resolution, piece by piece.
+        parts: of each photo, that are translated in place of the whole; none: the whole. paste: put them all on white
+            paper of the photo's size; else the result is the first part, of its own size.
         """
+        if parts is not None:
+            return self._translate_parts(
+                photos, parts, paste, lambda pieces: self.translate(pieces, style, mode, batch_size)
+            )
         if mode not in get_args(Mode):
             raise UserError(f"mode {mode!r}: must be one of {', '.join(get_args(Mode))}")
         number = self.find_style(style)
@@ -89,8 +116,32 @@ class Translator(Model):
             return [translate_tiled(photo, generate, self.image_size) for photo in photos]
         return translate_fitted(photos, generate, self.image_size, fit)
 
+    def _translate_parts(
+        self,
+        photos: Sequence[Uint8Image],
+        parts: Sequence[Sequence[Box]],
+        paste: bool,
+        translate: Callable[[list[Uint8Image]], list[Uint8Image]],
+    ) -> list[Uint8Image]:
+        chosen = [
+            (photo, (boxes or [Box(0, 0, photo.shape[1], photo.shape[0])])[: None if paste else 1])
+            for photo, boxes in zip(photos, parts, strict=True)
+        ]
+        drawn = iter(translate([box.crop(photo) for photo, boxes in chosen for box in boxes]))
+        if not paste:
+            return list(drawn)
+        return [
+            drawings[0]
+            if boxes[0].width == photo.shape[1] and boxes[0].height == photo.shape[0]  # the whole photo
+            else paste_on_paper(photo.shape[:2], boxes, drawings)
+            for photo, boxes in chosen
+            for drawings in [list(islice(drawn, len(boxes)))]
+        ]
+
     def find_style(self, style: str | int | None) -> int | None:
-        """Resolve the name or number of a style; None for a generator without styles, which takes none."""
+        """Resolve the name or number of a style, or the default style; None for a generator without styles."""
+        if style is None:
+            style = self.source.default_style or None
         if style is None and self.styles:
             raise UserError(f"no style given: choose one of {self._allowed_styles()}")
         return None if style is None else self.style_number(style)
@@ -112,6 +163,32 @@ def translate_fitted(photos: Sequence[Uint8Image], generate: Generate, size: int
     fitted = [fit_image(photo, size, fit) for photo in photos]
     outputs = generate(square for square, _ in fitted)
     return [transform.inverse(output) for output, (_, transform) in zip(outputs, fitted, strict=True)]
+
+
+def paste_on_paper(shape: tuple[int, int], boxes: Sequence[Box], drawings: Sequence[Uint8Image]) -> Uint8Image:
+    """Put drawings, as large as their boxes, on white paper (H, W, 3) of `shape`; the darker wins where they meet.
+
+    Their edges fade, but for those that are edges of the paper.
+    """
+    height, width = shape
+    paper = np.full((height, width, 3), 255, np.uint8)
+    for box, drawing in zip(boxes, drawings, strict=True):
+        rows = _fade(box.height, box.top > 0, box.top + box.height < height)
+        columns = _fade(box.width, box.left > 0, box.left + box.width < width)
+        faded = 255.0 - np.outer(rows, columns)[..., None] * (255.0 - drawing)
+        place = box.crop(paper)
+        np.minimum(place, np.rint(faded).astype(np.uint8), out=place)
+    return paper
+
+
+def _fade(length: int, start: bool, end: bool) -> npt.NDArray[np.float64]:
+    """Weights (length,) that rise from 0 at the start and fall to 0 at the end, where asked, and are 1 elsewhere."""
+    distance = (np.arange(length) + 0.5) / (FEATHER * length)
+    weights = np.ones(length)
+    for edge, ramp in ((start, distance), (end, distance[::-1])):
+        if edge:
+            weights = weights * np.sin(np.pi / 2 * ramp.clip(max=1.0)) ** 2
+    return weights
 
 
 def translate_tiled(photo: Uint8Image, generate: Generate, size: int) -> Uint8Image:

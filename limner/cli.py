@@ -18,6 +18,8 @@ VERBS = {
     "evaluate": ("limner.commands.evaluate", "compare what a generator makes with real images"),
     "build": ("limner.deploy.trt.build_engine", "compile a model into an engine for this machine"),
     "bench": ("limner.commands.bench", "time inference, training, data loading and scaling"),
+    "models": ("limner.commands.models", "list the models and engines that are there"),
+    "export": ("limner.commands.export", "turn a checkpoint of a run into a model"),
     "import": ("limner.commands.import_junyanz", "convert a generator of pytorch-CycleGAN-and-pix2pix"),
     "weights": ("limner.commands.weights", "install published weights for perceptual metrics and losses"),
     "doctor": ("limner.commands.doctor", "show what this machine has and what Limner would choose"),

@@ -20,7 +20,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "core": (),
     "data_pipeline": ("core.config", "core.images", "core.batch", "core.util"),
     "distributed": ("core", "data_pipeline"),
-    "deploy": ("core", "data_pipeline.index", "data_pipeline.reference", "data_pipeline.images"),
+    "deploy": ("core", "data_pipeline.index", "data_pipeline.reference", "data_pipeline.images", "data_pipeline.faces"),
     "benchmarks": SUBPACKAGES,
     "limner": SUBPACKAGES,
     "scripts": (*SUBPACKAGES, "limner"),

@@ -1,6 +1,6 @@
 """Metrics of a generated image against the real one of its pair. A metric is a function and a row of PAIR_METRICS."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -54,6 +54,10 @@ class PairMetric:
     """One sentence for readers of a report, with the direction of better."""
     compute: Callable[[Image, Image, float], float]
     """(generated, real, width of the range of values) -> value."""
+    weights: tuple[str, ...] = ()
+    """Names of the published weights that it needs."""
+    default: bool = True
+    """Whether an evaluation computes it unasked; not if it takes seconds a pair."""
 
 
 PAIR_METRICS = (
@@ -74,20 +78,25 @@ PAIR_METRICS = (
     PairMetric(
         "ssim",
         "SSIM",
-        4,
+        3,
         "Structural similarity of 7x7 windows, averaged over R, G and B: 1 for equal images, higher is better.",
         ssim,
     ),
 )
 
 
-def score_pair(generated: npt.NDArray[Any], real: npt.NDArray[Any], data_range: float = 255.0) -> PairScores:
-    """Compare two images of one shape (H, W, C) by every metric.
+def score_pair(
+    generated: npt.NDArray[Any],
+    real: npt.NDArray[Any],
+    data_range: float = 255.0,
+    metrics: Sequence[PairMetric] = PAIR_METRICS,
+) -> PairScores:
+    """Compare two images of one shape (H, W, C) by each metric.
 
     data_range: width of the range of values, 255 for uint8 and 2 for [-1, 1].
     """
     images = generated.astype(np.float64), real.astype(np.float64)
-    return {metric.key: metric.compute(*images, data_range) for metric in PAIR_METRICS}
+    return {metric.key: metric.compute(*images, data_range) for metric in metrics}
 
 
 def mean_scores(scores: Iterable[PairScores]) -> PairScores:

@@ -112,6 +112,14 @@ def load_newest(root: Path) -> tuple[dict[str, Any] | None, list[str]]:
     return None, notes
 
 
+def load_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
+    """The state of one checkpoint; LimnerError if it is damaged."""
+    try:
+        return _load(checkpoint.directory)
+    except _DAMAGE as error:
+        raise LimnerError(f"{checkpoint.directory} is damaged ({error}): choose another checkpoint") from error
+
+
 def _load(path: Path) -> dict[str, Any]:
     found = _verify(path)
     state: dict[str, Any] = torch.load(path / STATE, map_location="cpu", weights_only=True)

@@ -4,7 +4,11 @@ from typing import Any
 
 import torch
 
+from limner.core.bundle import BundleConfig
+from limner.core.networks.generator import Generator
+from limner.core.networks.generators import STATISTICS
 from limner.core.training.step import TrainingStep
+from limner.core.util.errors import UserError
 
 
 class TrainingState:
@@ -56,6 +60,20 @@ class TrainingState:
         step.precision.load_state_dict(state["precision"]["scalers"])
         step.objective.load_state_dict(state["objective"])
         self.seen_images = state["seen_images"]
+
+
+def inference_generator(state: dict[str, Any], config: BundleConfig) -> Generator:
+    """The generator of a saved state as its run bundles it: averaged if the run averages, on the CPU.
+
+    config: the bundle's, which names no network: the one whose weights it has is taken. UserError if none has them.
+    """
+    generator = config.build()
+    known = generator.state_dict().keys()
+    for weights in (*state["averages"].values(), *state["networks"].values()):
+        if known <= weights.keys() and all(name.endswith(STATISTICS) for name in weights.keys() - known):
+            generator.load_state_dict({name: weights[name] for name in known})
+            return generator
+    raise UserError("the checkpoint has no generator of the architecture in the run's model/config.json")
 
 
 def upgrade(state: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Evaluation of a translator on the pairs of a split, next to baselines that need no training."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,7 +12,8 @@ from limner.core.batch import to_images
 from limner.core.config import require
 from limner.core.image_grid import comparison_grid
 from limner.core.images import LUMA, Uint8Image
-from limner.core.metrics.paired import PAIR_METRICS, PairScores, mean_scores, score_pair
+from limner.core.metrics.bootstrap import mean_interval
+from limner.core.metrics.paired import PAIR_METRICS, PairMetric, PairScores, mean_scores, score_pair
 from limner.core.util.log import log
 from limner.core.util.progress import track
 from limner.core.util.text import count_of
@@ -26,6 +28,7 @@ BASELINES = {
     GREY_PHOTO: "The photo without its colours: the score of drawing nothing at all.",
     BLANK_PAGE: "White everywhere: low L1 even for this, since a sketch is mostly paper.",
 }
+INTERVAL = "Half the width of the 95 % bootstrap interval of the mean: how far other such pairs would move it."
 EXTREMES = 4
 """Best pairs in the grid, and as many of the worst."""
 
@@ -50,12 +53,18 @@ class ScoredPair:
 class PairEvaluator:
     """Scores a translator on a split, one image at a time, so that no score depends on a batch size."""
 
-    def __init__(self, translator: Translator, dataset: Dataset, split: str | None = None) -> None:
+    def __init__(
+        self,
+        translator: Translator,
+        dataset: Dataset,
+        split: str | None = None,
+        metrics: Sequence[PairMetric] = PAIR_METRICS,
+    ) -> None:
         """split: None: test, or else val, or else train, which is logged.
 
         Raises UserError if dataset and split do not suit the translator.
         """
-        self.translator, self.dataset = translator, dataset
+        self.translator, self.dataset, self.metrics = translator, dataset, metrics
         self.split = split or _default_split(dataset)
         self.records = dataset.split(self.split)
         _check_match(translator, dataset, self.records)
@@ -83,7 +92,10 @@ class PairEvaluator:
             images[MEAN_SKETCH] = self.mean_sketch
         images[GREY_PHOTO] = np.repeat(grey[..., None], 3, axis=2)
         images[BLANK_PAGE] = np.full_like(pair.real, 255)
-        return ScoredPair(record, {name: score_pair(image, pair.real) for name, image in images.items()})
+        return ScoredPair(record, {name: self._scores(image, pair) for name, image in images.items()})
+
+    def _scores(self, image: Uint8Image, pair: Pair) -> PairScores:
+        return score_pair(image, pair.real, metrics=self.metrics)
 
     @cached_property
     def mean_sketch(self) -> Uint8Image | None:
@@ -117,33 +129,56 @@ class PairEvaluator:
         }
         metrics = {
             "scores": _means(pairs),
+            "intervals_95": _intervals(pairs),
             "styles": {name: _means(members) for name, members in by_style.items()},
+            "styles_intervals_95": {name: _intervals(members) for name, members in by_style.items()},
             "cases": {pair.record.id: pair.scores[GENERATOR] for pair in pairs},
         }
         baselines = {name: text for name, text in BASELINES.items() if name in pairs[0].scores}
         return Report(
             title=f"Evaluation of {self.translator.name} on {self.dataset.name}, {self.split}",
             facts=facts,
-            tables=[_table("all", pairs), *(_table(name, members) for name, members in by_style.items())],
-            definitions={**{metric.title: metric.definition for metric in PAIR_METRICS}, **baselines},
+            tables=[self._table("all", pairs), *(self._table(name, members) for name, members in by_style.items())],
+            definitions={**{metric.title: metric.definition for metric in self.metrics}, **baselines, "±": INTERVAL},
             grid=self.grid(pairs),
-            grid_title=f"Best and worst of {count_of(len(pairs), 'pair')} by SSIM",
+            grid_title=f"Best and worst of {count_of(len(pairs), 'pair')} by {self._ranking.title}",
             metrics={**facts, **metrics},
         )
 
     def grid(self, pairs: Sequence[ScoredPair]) -> Uint8Image:
-        """Show the pairs with the highest SSIM, best first, then those with the lowest, worst first; none twice."""
-        ranked = sorted(pairs, key=lambda pair: -pair.scores[GENERATOR]["ssim"])
+        """Show the best pairs by LPIPS, or else SSIM, best first, then the worst, worst first; none twice."""
+        better = 1.0 if self._ranking.key == "lpips_alex" else -1.0
+        ranked = sorted(pairs, key=lambda pair: better * pair.scores[GENERATOR][self._ranking.key])
         count = min(EXTREMES, (len(ranked) + 1) // 2)
         best, worst = ranked[:count], ranked[count:][: -count - 1 : -1]
         images = [self.generate(pair.record) for pair in (*best, *worst)]
         captions = [
-            f"{rank} {number}: {_caption(pair)}"
+            f"{rank} {number}: {self._caption(pair)}"
             for rank, members in (("best", best), ("worst", worst))
             for number, pair in enumerate(members, 1)
         ]
         columns = {name: [getattr(pair, name) for pair in images] for name in ("photo", "generated", "real")}
         return comparison_grid(columns, captions)
+
+    @property
+    def _ranking(self) -> PairMetric:
+        """What orders the pairs."""
+        by_key = {metric.key: metric for metric in self.metrics}
+        return by_key.get("lpips_alex") or by_key.get("ssim") or self.metrics[0]
+
+    def _caption(self, pair: ScoredPair) -> str:
+        scores = pair.scores[GENERATOR]
+        values = (f"{metric.title} {scores[metric.key]:.{metric.decimals}f}" for metric in self.metrics)
+        return ", ".join([pair.record.id, *values])
+
+    def _table(self, name: str, pairs: Sequence[ScoredPair]) -> Table:
+        means, intervals = _means(pairs), _intervals(pairs)
+        rows = [
+            (method, *(_cell(metric, mean, intervals[method]) for metric in self.metrics))
+            for method, mean in means.items()
+        ]
+        title = f"{name} ({count_of(len(pairs), 'pair')})"
+        return Table(title, ("method", *(metric.title for metric in self.metrics)), rows)
 
 
 def _default_split(dataset: Dataset) -> str:
@@ -154,23 +189,22 @@ def _default_split(dataset: Dataset) -> str:
     return split
 
 
-def _caption(pair: ScoredPair) -> str:
-    return ", ".join([pair.record.id, *(f"{title} {value}" for title, value in _formatted(pair.scores[GENERATOR]))])
+def _cell(metric: PairMetric, means: PairScores, intervals: dict[str, tuple[float, float]]) -> str:
+    low, high = intervals[metric.key]
+    mean = f"{means[metric.key]:.{metric.decimals}f}"
+    return f"{mean}±{(high - low) / 2:.{metric.decimals}f}".replace("±0.", "±.") if math.isfinite(low) else mean
 
 
-def _formatted(scores: PairScores) -> list[tuple[str, str]]:
-    """Title and rounded value of each metric."""
-    return [(metric.title, f"{scores[metric.key]:.{metric.decimals}f}") for metric in PAIR_METRICS]
+def _intervals(pairs: Sequence[ScoredPair]) -> dict[str, dict[str, tuple[float, float]]]:
+    """By method and metric."""
+    return {
+        method: {key: mean_interval([pair.scores[method][key] for pair in pairs]) for key in scores}
+        for method, scores in pairs[0].scores.items()
+    }
 
 
 def _means(pairs: Sequence[ScoredPair]) -> dict[str, PairScores]:
     return {method: mean_scores(pair.scores[method] for pair in pairs) for method in pairs[0].scores}
-
-
-def _table(name: str, pairs: Sequence[ScoredPair]) -> Table:
-    rows = [(method, *(value for _, value in _formatted(mean))) for method, mean in _means(pairs).items()]
-    title = f"{name} ({count_of(len(pairs), 'pair')})"
-    return Table(title, ("method", *(metric.title for metric in PAIR_METRICS)), rows)
 
 
 def _check_match(translator: Translator, dataset: Dataset, records: Sequence[Record]) -> None:

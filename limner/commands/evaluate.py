@@ -27,6 +27,8 @@ class Options:
     """Left out: for sketches test, else val, else train; for portraits from noise train."""
     out: Path = Path("eval")
     """The folder for metrics.json, report.md, report.html and sheet.png, which are replaced."""
+    metrics: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = ()
+    """For sketches, of l1, psnr_db, ssim, lpips_alex, dists, fsim, scoot; left out: all but dists, which is slow."""
     inception: Annotated[str | None, tyro.conf.arg(metavar="FILE|download")] = None
     """Inception's weights, for FID, KID, precision and recall of portraits; left out: those in the user's cache."""
 
@@ -38,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from limner.deploy.evaluation.evaluate import evaluate  # imports torch, which --help works without
 
     with load(find_model(options.model)) as model:
-        report = evaluate(model, load_dataset(options.data), options.split, options.inception)
+        report = evaluate(model, load_dataset(options.data), options.split, options.inception, options.metrics)
     write_report(options.out, report)
     show_report(report)
     log.info(f"report: {options.out / HTML}")

@@ -1,6 +1,6 @@
 """`limner translate`: photos in, the images that a generator makes of them out."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -16,9 +16,10 @@ from limner.core.util.errors import UserError
 from limner.core.util.log import log
 from limner.core.util.progress import track
 from limner.core.util.text import count_of
-from limner.data_pipeline.images import ImageError, read_image
+from limner.data_pipeline.faces import find_portraits
+from limner.data_pipeline.images import Box, ImageError, read_image
 from limner.deploy.load import load
-from limner.deploy.translation import Mode, Translator
+from limner.deploy.translation import Face, Mode, Translator
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 """Files of a folder that are taken for images."""
@@ -38,6 +39,10 @@ class Options:
     """The style, for a model that has several."""
     mode: Mode = "model"
     """model: fitted as in training; stretch, pad, crop: the whole photo; tile: full resolution, piece by piece."""
+    face: Face = "auto"
+    """auto: where a photo is no portrait, draw the square around its largest face; off: always the whole photo."""
+    paste: bool = False
+    """Draw the portraits of all faces on white paper as large as the photo."""
     compare: bool = False
     """Also write sheets/compare_01.png, ...: photos next to their sketches."""
     batch_size: int = 8
@@ -60,6 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(Options, arguments, prog="limner translate")
     require(options.batch_size >= 1, f"batch-size {options.batch_size}: must be at least 1")
     require(bool(options.photos), "no photo given: name image files or folders")
+    require(options.face == "auto" or not options.paste, "paste: needs faces, leave out --face off")
+    require(options.mode != "crop" or not options.paste, "paste: draws whole portraits, leave out --mode crop")
     photos = plan_output(find_images(options.photos), options)
     failures: list[str] = []
     with load(find_model(options.model, "photo")) as translator:
@@ -84,7 +91,10 @@ def translate(
     for number, first in enumerate(range(0, len(photos), options.batch_size), 1):
         batch = photos[first : first + options.batch_size]
         images = read_batch(batch, failures)
-        sketches = translator.translate(list(images.values()), options.style, options.mode, options.batch_size)
+        parts = find_parts(images, options.paste) if options.face == "auto" else None
+        sketches = translator.translate(
+            list(images.values()), options.style, options.mode, options.batch_size, parts, options.paste
+        )
         for photo, sketch in zip(images, sketches, strict=True):
             save_png(photo.target, sketch)
         if options.compare and images:
@@ -92,6 +102,16 @@ def translate(
             names = [photo.source.name for photo in images]
             save_png(grid_path(options.out, number), comparison_grid(columns, names))
         yield from batch
+
+
+def find_parts(images: Mapping[Photo, Uint8Image], every: bool) -> list[list[Box]]:
+    """Find the portraits in each photo; a photo without a face is named, and will be drawn whole."""
+    parts = []
+    for photo, image in images.items():
+        parts.append(find_portraits(image, every))
+        if not parts[-1]:
+            log.info(f"{photo.source.name}: no face found, drawn whole")
+    return parts
 
 
 def read_batch(photos: Sequence[Photo], failures: list[str]) -> dict[Photo, Uint8Image]:

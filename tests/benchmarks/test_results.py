@@ -43,7 +43,7 @@ def test_rows_survive_being_written_and_read(tmp_path: Path) -> None:
     assert {file.suffix for file in tmp_path.iterdir()} == {".jsonl", ".md", ".png"}
     assert all(json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
     text = path.with_suffix(".md").read_text(encoding="utf-8")
-    assert "`limner bench infer --quick` on" in text
+    assert "limner bench infer --quick` on" in text
     assert "| torch | fp32 | 2 | single-stream | 10.0 |" in text
     assert "| why |" in table(rows)
 

@@ -122,9 +122,7 @@ def test_a_directory_without_its_files_is_no_bundle(bundle: Path, absent: str) -
     directory = bundle if absent else bundle / "nowhere"
     if absent:
         (bundle / absent).unlink()
-    message = (
-        r"not a model bundle \(no config.json and generator.safetensors\): give the model/ directory of a finished"
-    )
+    message = r"not a model bundle \(no config.json and generator.safetensors\): give a finished run or its model/"
     for load in (load_bundle_config, load_generator):
         with pytest.raises(UserError, match=message):
             load(directory)

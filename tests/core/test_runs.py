@@ -15,6 +15,7 @@ from limner.core.util.errors import UserError
 @pytest.fixture(autouse=True)
 def in_empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("limner.core.runs.SHIPPED", tmp_path / "nothing")
     caplog.set_level("INFO", "limner")
 
 
@@ -95,3 +96,28 @@ def test_a_run_before_its_first_save_has_no_model() -> None:
     Path("runs/a/checkpoints").mkdir(parents=True)
     with pytest.raises(UserError, match="runs/a: this run has no model yet: limner train makes it when it saves"):
         find_model("runs/a")
+
+
+def test_the_shipped_model_is_taken_where_no_run_has_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shipped = tmp_path / "package" / "portrait-sketch"
+    monkeypatch.setattr("limner.core.runs.SHIPPED", shipped)
+    leave("package/portrait-sketch/config.json", age_s=5)
+    assert find_model(None, "photo") == find_model("") == shipped
+    assert caplog.messages[0] == "--model portrait-sketch (comes with Limner; there is no model under runs)"
+    with pytest.raises(UserError, match="no trained model of portraits from noise"):
+        find_model(None, "latent")
+    own = leave("runs/a/model/config.json", age_s=10)
+    assert find_model("") == own
+
+
+def test_a_bare_name_is_looked_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("limner.core.runs.SHIPPED", tmp_path / "package" / "portrait-sketch")
+    shipped = leave("package/portrait-sketch/config.json", age_s=0)
+    run = leave("runs/faces/model/config.json", age_s=0)
+    engine = leave("engines/quick/manifest.json", age_s=0)
+    assert find_model("portrait-sketch").samefile(shipped)
+    assert (find_model("faces"), find_model("quick")) == (run, engine)
+    model = leave("models/faces/config.json", age_s=0)
+    assert find_model("faces") == model

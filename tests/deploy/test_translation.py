@@ -9,17 +9,18 @@ import numpy.typing as npt
 import pytest
 import torch
 from PIL import Image
+from skimage.data import astronaut
 
 from limner.core.batch import to_tensor
 from limner.core.config import Fit
 from limner.core.images import Uint8Image
 from limner.core.signature import Port, Signature
 from limner.core.util.errors import UserError
-from limner.data_pipeline.images import resize
+from limner.data_pipeline.images import Box, resize
 from limner.deploy.batch_profile import BatchProfile
 from limner.deploy.engine import Engine
 from limner.deploy.manifest import Source
-from limner.deploy.translation import Mode, Translator, translate_fitted, translate_tiled
+from limner.deploy.translation import Mode, Translator, paste_on_paper, translate_fitted, translate_tiled
 
 
 def negative(squares: Iterable[Uint8Image]) -> Iterator[Uint8Image]:
@@ -162,3 +163,43 @@ def test_a_translator_says_what_it_is_and_closes() -> None:
 def test_tensors_need_no_copy_of_torch_to_be_refused() -> None:
     with pytest.raises(UserError, match=r"got a tensor of \(1, 3, 8, 8\) torch.float32: give \(3, H, W\) float"):
         darkener()(torch.zeros(1, 3, 8, 8))
+
+
+def test_parts_are_translated_as_if_they_were_photos(rng: np.random.Generator) -> None:
+    photos = [portrait(90, 120, rng), portrait(70, 70, rng)]
+    box = Box(20, 10, 64, 64)
+    translator = darkener()
+    cut, whole = translator.translate(photos, parts=[[box, Box(0, 0, 5, 5)], []])
+    np.testing.assert_array_equal(cut, translator.translate([box.crop(photos[0])])[0])
+    np.testing.assert_array_equal(whole, translator.translate(photos[1:])[0], "no part: the whole photo")
+
+
+def test_pasted_drawings_fade_into_white_paper_of_the_photos_size(rng: np.random.Generator) -> None:
+    photo, boxes = portrait(100, 160, rng), [Box(0, 0, 80, 80), Box(90, 20, 60, 60)]
+    (page,) = darkener().translate([photo], parts=[boxes], paste=True)
+    assert page.shape == photo.shape
+    np.testing.assert_array_equal(page[85:, :85], 255)
+    for box in boxes:
+        drawing = darkener().translate([box.crop(photo)])[0]
+        rows, columns = (slice(side // 3, side // 2) for side in (box.height, box.width))
+        np.testing.assert_array_equal(box.crop(page)[rows, columns], drawing[rows, columns])
+    top_left = darkener().translate([boxes[0].crop(photo)])[0][0, 0]
+    np.testing.assert_array_equal(page[0, 0], top_left, "the edge of the paper is no edge to fade at")
+    assert page[20, 91:149].min() > 240, "elsewhere an edge has faded"
+
+
+def test_where_pasted_drawings_meet_the_darker_wins() -> None:
+    dark, light = np.zeros((10, 10, 3), np.uint8), np.full((10, 10, 3), 200, np.uint8)
+    box = Box(0, 0, 10, 10)
+    page = paste_on_paper((10, 10), [box, box], [dark, light])
+    np.testing.assert_array_equal(page, 0)
+
+
+def test_a_face_is_drawn_alone_if_asked_for() -> None:
+    photo, translator = astronaut(), darkener()
+    assert translator(photo).size == (512, 512)
+    width, height = translator(photo, face="auto").size
+    assert width == height < 256
+    assert translator([photo], face="auto", paste=True)[0].size == (512, 512)
+    with pytest.raises(UserError, match="face 'all': must be one of auto, off"):
+        translator(photo, face="all")  # type: ignore[call-overload]

@@ -13,6 +13,7 @@ from limner.core.util.machine import version_of
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ("benchmarks", "core", "data_pipeline", "deploy", "distributed", "limner", "scripts", "tests")
+SHIPPED = "models/portrait-sketch"
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     if version_of("pip") is None or found is None or int(found.partition(".")[0]) < 77:
         pytest.skip("needs pip and setuptools 77 here, as the wheel is built without the network")
     copy = tmp_path_factory.mktemp("copy")
-    for name in SOURCES:
+    for name in (*SOURCES, SHIPPED):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, copy)
@@ -39,7 +40,9 @@ def test_a_wheel_has_one_package_and_all_of_it(wheel: zipfile.ZipFile) -> None:
     front = {f"limner/{path.relative_to(ROOT / 'limner').as_posix()}" for path in (ROOT / "limner").rglob("*.py")}
     rooms = [path for folder in SOURCES[:5] for path in (ROOT / folder).rglob("*.py")]
     assert len(rooms) >= 100
-    assert files == front | {f"limner/{path.relative_to(ROOT).as_posix()}" for path in rooms} | {"limner/py.typed"}
+    data = {"py.typed", *(f"{SHIPPED}/{path.name}" for path in (ROOT / SHIPPED).iterdir())}
+    modules = {path.relative_to(ROOT).as_posix() for path in rooms}
+    assert files == front | {f"limner/{name}" for name in modules | data}
 
 
 def test_it_brings_the_command(wheel: zipfile.ZipFile) -> None:

@@ -92,7 +92,8 @@ def test_a_bundle_of_another_version(run: Run) -> None:
     assert "bundle format 99, this version reads format" in err
 
 
-def test_no_model_at_all(run: Run) -> None:
+def test_no_model_at_all(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("limner.core.runs.SHIPPED", Path("nothing"))
     shutil.rmtree("runs")
     code, _, err = run("")
     assert code == 2

@@ -5,7 +5,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from skimage.data import astronaut
 
+import limner.core.runs
 from limner.commands.translate import main
 from limner.core.bundle import BundleConfig, save_bundle
 from limner.core.networks.config import DCGANGeneratorConfig, UNetConfig
@@ -54,6 +56,22 @@ def test_a_folder_becomes_sketches_of_the_same_sizes_and_grids(
     sizes = {path.stem: read_image(path).shape[:2] for path in out.glob("*.png")}
     assert sizes == {"a": (80, 60), "b": (50, 90), "grey": (70, 70)}
     assert sorted(path.name for path in (out / "sheets").iterdir()) == ["compare_01.png", "compare_02.png"]
+
+
+def test_without_a_run_the_model_that_comes_with_limner_draws_in_its_default_style(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = BundleConfig("pix2pix", 64, "stretch", ("a", "b"), UNetConfig(width=2, depth=4, styles=2), "b")
+    save_bundle(tmp_path / "package" / "portrait-sketch", config.build(), config, "fp16")
+    monkeypatch.setattr(limner.core.runs, "SHIPPED", tmp_path / "package" / "portrait-sketch")
+    monkeypatch.chdir(tmp_path)
+    caplog.set_level("INFO", "limner")
+    translate(photos / "a.jpg", "--face", "off")
+    assert caplog.messages[0].startswith("--model portrait-sketch (comes with Limner")
+    with limner.load("portrait-sketch") as translator:
+        assert isinstance(translator, limner.Translator)
+        expected = np.asarray(translator(photos / "a.jpg", style="b", face="off"))
+    assert np.array_equal(read_image(Path("out/a.png")), expected)
 
 
 def test_results_do_not_depend_on_the_batch_size(models: dict[str, Path], photos: Path, tmp_path: Path) -> None:
@@ -164,3 +182,38 @@ def test_a_bad_image_is_named_and_the_others_are_translated(
     assert "Traceback" not in done.stderr
     assert done.stdout.splitlines()[-1] == f"3 images in {tmp_path / 'o'}"
     assert sorted(path.stem for path in (tmp_path / "o").glob("*.png")) == ["a", "b", "grey"]
+
+
+def test_a_small_face_is_cut_out_or_put_on_paper(
+    models: dict[str, Path], photos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "limner")
+    (tmp_path / "people").mkdir()
+    cv2.imwrite(str(tmp_path / "people" / "pilot.png"), cv2.cvtColor(astronaut(), cv2.COLOR_RGB2BGR))
+    out, common = tmp_path / "out", ("--model", models["plain"], "--out", tmp_path / "out")
+    translate(tmp_path / "people", photos / "b.png", *common)
+    height, width = read_image(out / "pilot.png").shape[:2]
+    assert height == width < 256
+    assert "b.png: no face found, drawn whole" in caplog.messages
+    faceless = (out / "b.png").read_bytes()
+    translate(tmp_path / "people", photos / "b.png", *common, "--paste")
+    assert read_image(out / "pilot.png").shape[:2] == (512, 512)
+    translate(tmp_path / "people", photos / "b.png", *common, "--face", "off")
+    assert read_image(out / "pilot.png").shape[:2] == (512, 512)
+    assert (out / "b.png").read_bytes() == faceless
+
+
+def test_pasting_a_portrait_changes_nothing_and_what_cannot_be_pasted_is_refused(
+    models: dict[str, Path], photos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    translate(photos / "b.png", "--model", models["plain"], "--out", out, "--paste")
+    pasted = (out / "b.png").read_bytes()
+    translate(photos / "b.png", "--model", models["plain"], "--out", out, "--face", "off")
+    assert (out / "b.png").read_bytes() == pasted
+    for options, message in (
+        (("--face", "off"), "leave out --face off"),
+        (("--mode", "crop"), "leave out --mode crop"),
+    ):
+        with pytest.raises(UserError, match=message):
+            translate(photos / "b.png", "--model", models["plain"], "--out", out, "--paste", *options)
