@@ -9,7 +9,7 @@
 const fs = require("node:fs");
 
 const ARRAYS = { float32: Float32Array, int64: BigInt64Array, uint8: Uint8Array };
-const STDIN = 0, STDOUT = 1;
+const STDIN = 0;
 
 // Fill a typed array from stdin; false at its end. Blocking: there is nothing else to do meanwhile.
 function fill(values) {
@@ -21,8 +21,9 @@ function fill(values) {
   return true;
 }
 
+// Resolves when stdout has taken all bytes; writeSync would fail on a pipe that is full.
 function write(bytes) {
-  for (let start = 0; start < bytes.length; ) start += fs.writeSync(STDOUT, bytes, start);
+  return new Promise((resolve) => process.stdout.write(bytes, resolve));
 }
 
 async function main([graph, threads, ports]) {
@@ -33,7 +34,7 @@ async function main([graph, threads, ports]) {
   const session = await ort.InferenceSession.create(fs.readFileSync(graph), { executionProviders: ["wasm"] });
   const inputs = JSON.parse(ports);
   const output = inputs.pop();
-  write(version);
+  await write(version);
   for (;;) {
     const feeds = {};
     for (const { name, shape, dtype } of inputs) {
@@ -42,7 +43,7 @@ async function main([graph, threads, ports]) {
       feeds[name] = new ort.Tensor(dtype, values, shape);
     }
     const { data } = (await session.run(feeds))[output.name];
-    write(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+    await write(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
   }
 }
 

@@ -1,4 +1,5 @@
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -75,6 +76,22 @@ def test_int8_is_that_of_onnx_runtime(case: Callable[[str], tuple[Any, Any, Mode
     web, native = NodeRuntime(tmp_path / GRAPH, signature), OnnxRuntime(tmp_path / GRAPH)
     assert difference(web.run(inputs), native.run(inputs)).within(Tolerance(min_ssim=0.99))
     web.close()
+
+
+@needs_package
+def test_a_reader_may_be_slow(case: Callable[[str], tuple[Any, Any, ModelProto]], tmp_path: Path) -> None:
+    """A pipe holds 64 KiB, and an image here has 48: the second waits until the first is read."""
+    _, signature, graph = case("instance")
+    save_onnx(graph, tmp_path / GRAPH)
+    fix_batch(tmp_path / GRAPH)
+    photos = np.random.default_rng(0).uniform(-1, 1, (2, 3, 64, 64)).astype(np.float32)
+    runtime = NodeRuntime(tmp_path / GRAPH, signature, threads=2)  # workers make stdout non-blocking
+    images = runtime.run({"photo": photos})
+    runtime.process.stdin.write(photos.tobytes())  # type: ignore[union-attr]
+    runtime.process.stdin.flush()  # type: ignore[union-attr]
+    time.sleep(1.0)
+    assert runtime.process.stdout.read(images.nbytes) == images.tobytes()  # type: ignore[union-attr]
+    runtime.close()
 
 
 @needs_package
