@@ -10,5 +10,5 @@ subpackages = find_packages(include=[pattern for folder in FOLDERS for pattern i
 setup(
     packages=[*find_packages(include=["limner", "limner.*"]), *(f"limner.{name}" for name in subpackages), MODELS],
     package_dir={f"limner.{folder}": folder for folder in FOLDERS} | {MODELS: "models"},
-    package_data={"limner": ["py.typed"], MODELS: ["portrait-sketch/*"]},
+    package_data={"limner": ["py.typed"], "limner.deploy.runtimes": ["*.cjs"], MODELS: ["portrait-sketch/*"]},
 )

@@ -96,12 +96,15 @@ def engine_contender(directory: Path, model: Path, threads: int | None) -> Conte
         raise UserError(
             f"{directory}: built from another model than {model}: give --model its bundle, or build it again"
         )
-    on_cpu = "threads" in manifest.options
     executed = precision.executed or precision.requested
     return Contender(
         name=manifest.backend if executed == precision.requested else f"{manifest.backend}, {precision.stored} weights",
         precision=executed,
-        open=lambda hint: open_engine(directory, threads=threads, hint=hint) if on_cpu else open_engine(directory),
+        open=lambda hint: open_engine(
+            directory,
+            threads=threads if "threads" in manifest.options else None,
+            hint=hint if "hint" in manifest.options else None,
+        ),
         callers=2,
         directory=directory,
         options=manifest.options,

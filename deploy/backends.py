@@ -13,9 +13,12 @@ from typing import Literal
 
 from limner.core.util.errors import UserError
 
-BackendName = Literal["openvino", "onnxruntime", "tensorrt", "tensorrt-rtx", "torch-tensorrt"]
+BackendName = Literal[
+    "openvino", "onnxruntime", "tensorrt", "tensorrt-rtx", "torch-tensorrt", "onnx-web", "ncnn", "executorch"
+]
 
 INSTALL_ENGINES = "pip install 'limner[engines]'"
+INSTALL_MOBILE = "pip install 'limner[mobile]'"
 INSTALL_GPU = "pip install 'limner[gpu]'"
 
 
@@ -81,6 +84,30 @@ BACKENDS: dict[BackendName, BackendSpec] = {
         install=INSTALL_GPU,
         default_precision="fp16",
         options=_tensorrt("timing-cache", "version-compatible", "hardware", "bare"),
+    ),
+    "onnx-web": BackendSpec(
+        builder="limner.deploy.runtimes.onnx_web",
+        runner="limner.deploy.runtimes.onnx_web",
+        package="onnx",  # to build; Node.js runs it
+        install="npm install onnxruntime-web",
+        default_precision="fp32",
+        options=("pixels", "threads"),
+    ),
+    "ncnn": BackendSpec(
+        builder="limner.deploy.runtimes.ncnn",
+        runner="limner.deploy.runtimes.ncnn",
+        package="ncnn",
+        install=INSTALL_MOBILE,
+        default_precision="fp16",
+        options=("threads",),
+    ),
+    "executorch": BackendSpec(
+        builder="limner.deploy.runtimes.executorch",
+        runner="limner.deploy.runtimes.executorch",
+        package="executorch",
+        install=INSTALL_MOBILE,
+        default_precision="fp32",
+        options=(),
     ),
 }
 

@@ -19,7 +19,7 @@ class BuildOptions:
     backend: BackendName | Literal["auto"] = "auto"
     """auto: tensorrt where there are an NVIDIA GPU and the tensorrt package, else openvino."""
     precision: Precision | Literal["auto"] = "auto"
-    """auto: fp32 for openvino and onnxruntime, fp16 for the others."""
+    """auto: fp32 for openvino, onnxruntime, onnx-web and executorch, fp16 for the others."""
     batch: tuple[int, int, int] = (1, 8, 32)
     """The smallest batch that the engine takes, the one that it is tuned for, and the largest."""
     data: Path | None = None
@@ -27,7 +27,7 @@ class BuildOptions:
     pixels: bool = False
     """uint8 NHWC images as input and output of the graph itself; not for torch-tensorrt."""
     threads: int | None = None
-    """Threads of an engine of openvino or onnxruntime; left out or 0: as many as the runtime chooses."""
+    """Threads of an engine for CPUs, but executorch; left out or 0: as many as the runtime chooses."""
     hint: Hint | None = None
     """What an engine of openvino or onnxruntime is tuned for; left out: latency."""
     tensorrt: TensorRTOptions = field(default_factory=TensorRTOptions)

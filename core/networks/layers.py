@@ -53,7 +53,9 @@ def upsample_layer(
 
 
 def one_hot(style: Tensor, styles: int, dtype: torch.dtype) -> Tensor:
-    """(N,) int64 style numbers -> (N, styles) one-hot vectors."""
+    """(N,) int64 style numbers -> (N, styles) one-hot vectors; those that are vectors already stay."""
+    if style.dim() == 2:
+        return style.to(dtype)
     return (style[:, None] == torch.arange(styles, device=style.device)).to(dtype)
 
 

@@ -171,7 +171,10 @@ def test_what_a_killed_build_left_is_removed(bundle: Path, tmp_path: Path) -> No
             {"backend": "openvino", "tensorrt": TensorRTOptions(bare=True)},
             r"tensorrt.bare: openvino has no such option \(those that have it: torch-tensorrt\): leave it out",
         ),
-        ({"backend": "tensorrt", "threads": 2}, r"threads: tensorrt has no such option \(.* openvino, onnxruntime\)"),
+        (
+            {"backend": "tensorrt", "threads": 2},
+            r"threads: tensorrt has no such option \(.* openvino, onnxruntime, onnx-web, ncnn\)",
+        ),
         ({"backend": "tensorrt-rtx", "hint": "latency"}, "hint: tensorrt-rtx has no such option"),
         ({"backend": "torch-tensorrt", "pixels": True}, "pixels: torch-tensorrt has no such option"),
         ({"backend": "openvino", "threads": -1}, r"threads -1: must be 0 \(the runtime chooses\) or more"),
