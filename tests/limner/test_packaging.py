@@ -40,7 +40,8 @@ def test_a_wheel_has_one_package_and_all_of_it(wheel: zipfile.ZipFile) -> None:
     front = {f"limner/{path.relative_to(ROOT / 'limner').as_posix()}" for path in (ROOT / "limner").rglob("*.py")}
     rooms = [path for folder in SOURCES[:5] for path in (ROOT / folder).rglob("*.py")]
     assert len(rooms) >= 100
-    data = {"py.typed", "deploy/runtimes/onnx_web.cjs", *(f"{SHIPPED}/{path.name}" for path in (ROOT / SHIPPED).iterdir())}
+    shipped = {f"{SHIPPED}/{path.name}" for path in (ROOT / SHIPPED).iterdir()}
+    data = {"py.typed", "deploy/runtimes/onnx_web.cjs", *shipped}
     modules = {path.relative_to(ROOT).as_posix() for path in rooms}
     assert files == front | {f"limner/{name}" for name in modules | data}
 
