@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from limner.core.batch import Batch, to_tensor
@@ -85,16 +86,27 @@ def resample(image: Uint8Image, size: int) -> Uint8Image:
 def augment(image: Uint8Image, augmentation: Augmentation, stream: SampleStream, is_photo: bool) -> Uint8Image:
     """Augment (load_size, load_size, 3) uint8 to (image_size, image_size, 3) by the options that `stream` has on."""
     if stream.warps:
-        matrix = augmentation.warp()
-        matrix[:, 2] += matrix[:, :2] @ [0.5, 0.5] - 0.5  # OpenCV's pixel i has its centre at i, ours at i + 1/2
-        size = (augmentation.load_size, augmentation.load_size)
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        image = np.asarray(cv2.warpAffine(image, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+        image = warp(image, augmentation.warp())
     x, y, side = augmentation.x, augmentation.y, stream.image_size
     image = image[y : y + side, x : x + side]
     if is_photo and stream.recolours:
         image = np.asarray(cv2.transform(image, augmentation.colour()), np.uint8)
     return image[:, ::-1] if augmentation.mirror else image
+
+
+def warp(image: Uint8Image, matrix: npt.NDArray[np.float64]) -> Uint8Image:
+    """Sample (S, S, 3) uint8 bilinearly, clamped to the edges, at matrix (2, 3) times each pixel's centre (x, y, 1).
+
+    Pixel i has its centre at i + 1/2. Not OpenCV's warp, whose weights come in steps of 1/32 before its version 5.
+    """
+    side = len(image)
+    centres = np.arange(side) + 0.5
+    x, y = np.meshgrid(centres, centres)
+    places = np.stack([x, y, np.ones_like(x)], axis=2) @ matrix.T
+    grid = torch.from_numpy(places * (2.0 / side) - 1.0)[None]
+    source = torch.from_numpy(image).permute(2, 0, 1)[None].double()
+    found = F.grid_sample(source, grid, padding_mode="border", align_corners=False)[0]
+    return found.permute(1, 2, 0).round().to(torch.uint8).numpy()
 
 
 def open_reference(stream: SampleStream) -> Iterator[Batch]:

@@ -78,7 +78,7 @@ PAIR_METRICS = (
     PairMetric(
         "ssim",
         "SSIM",
-        3,
+        4,
         "Structural similarity of 7x7 windows, averaged over R, G and B: 1 for equal images, higher is better.",
         ssim,
     ),

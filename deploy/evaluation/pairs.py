@@ -192,7 +192,7 @@ def _default_split(dataset: Dataset) -> str:
 def _cell(metric: PairMetric, means: PairScores, intervals: dict[str, tuple[float, float]]) -> str:
     low, high = intervals[metric.key]
     mean = f"{means[metric.key]:.{metric.decimals}f}"
-    return f"{mean}±{(high - low) / 2:.{metric.decimals}f}".replace("±0.", "±.") if math.isfinite(low) else mean
+    return f"{mean} ±{(high - low) / 2:.{metric.decimals}f}".replace("±0.", "±.") if math.isfinite(low) else mean
 
 
 def _intervals(pairs: Sequence[ScoredPair]) -> dict[str, dict[str, tuple[float, float]]]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.table import Column
 from rich.table import Table as RichTable
 
 from limner.core.image_grid import save_png
@@ -85,7 +86,7 @@ def show_report(report: Report) -> None:
     """Print the tables."""
     for table in report.tables:
         first, *others = table.columns
-        printed = RichTable(first, title=table.title, title_justify="left")
+        printed = RichTable(Column(first, no_wrap=True), title=table.title, title_justify="left")
         for column in others:
             printed.add_column(column, justify="right")
         for row in table.rows:

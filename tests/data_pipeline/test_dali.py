@@ -47,7 +47,7 @@ def distances(one: SampleStream, other: SampleStream, batches: int) -> torch.Ten
         pytest.param(AugmentConfig(load_size=36), 32, 1.001, 0.01, id="shrunk-to-half"),
         pytest.param(AugmentConfig(load_size=100), 64, 1.001, 0.01, id="enlarged"),
         pytest.param(
-            AugmentConfig(load_size=72, rotate_degrees=30.0, shift=0.1, scale=0.2), 64, 2.001, 0.2, id="warped"
+            AugmentConfig(load_size=72, rotate_degrees=30.0, shift=0.1, scale=0.2), 64, 2.001, 0.05, id="warped"
         ),
         pytest.param(AugmentConfig(load_size=72, colour=0.4), 64, 1.001, 0.2, id="coloured"),
         pytest.param(EVERYTHING, 64, 4.001, 0.3, id="everything"),
@@ -56,7 +56,7 @@ def distances(one: SampleStream, other: SampleStream, batches: int) -> torch.Ten
 def test_dali_gives_the_pixels_of_the_reference(
     make_stream: MakeStream, textured: Textured, augment: AugmentConfig, image_size: int, largest: float, mean: float
 ) -> None:
-    """OpenCV 4's warp has weights in steps of 1/32, so a level or two may differ; a colour change may enlarge that."""
+    """Half a level may be rounded otherwise after a warp; a colour change may enlarge that."""
     stream = make_stream(textured(5, 72), augment=augment, image_size=image_size, batch_size=3)
     found = distances(stream, stream, 10)
     assert found.max() <= largest

@@ -1,6 +1,5 @@
 """How a pix2pix run validates its generator: a grid of fixed pairs, and their errors."""
 
-import logging
 from collections.abc import Mapping
 from functools import cached_property
 
@@ -15,11 +14,10 @@ from limner.core.tasks.pix2pix.metrics import PAIR_METRICS, Measure
 from limner.core.tasks.task import Validation
 from limner.core.tasks.validation import run_generator
 from limner.core.util.errors import UserError
+from limner.core.util.log import log
 
 GRID_ROWS = 8
 """Pairs on a sample grid."""
-
-_log = logging.getLogger("limner")
 
 
 class PairValidator:
@@ -71,7 +69,7 @@ class PairValidator:
             except UserError as error:
                 if name == self._keep_best:
                     raise
-                _log.info(f"{name} is left out: {error}")
+                log.info(f"{name} is left out: {error}")
         return measures
 
     def _generate(self, generators: Mapping[str, nn.Module], batch: Batch) -> Tensor:

@@ -79,7 +79,7 @@ def test_a_perfect_generator_scores_perfectly(
     monkeypatch.setattr(evaluator.translator.engine, "infer", infer)
     report = evaluator.run()
     assert report.metrics["scores"][GENERATOR] == {"l1": 0.0, "psnr_db": float("inf"), "ssim": 1.0}
-    assert report.tables[0].rows[0] == (GENERATOR, "0.0000±.0000", "inf", "1.000±.000")
+    assert report.tables[0].rows[0] == (GENERATOR, "0.0000 ±.0000", "inf", "1.0000 ±.0000")
 
 
 def test_baselines_are_what_they_are_called(tiny_data: Path, make_evaluator: MakeEvaluator) -> None:

@@ -42,7 +42,7 @@ def test_evaluates_the_newest_model_again_and_again(
     assert sorted(contents[0]) == FILES
     assert contents[0] == contents[1]
     said = capsys.readouterr().out
-    for words in ("--model runs/tiny/model (the newest)", "evaluating: 1 of 1", "generator", "blank page"):
+    for words in ("--model runs/tiny/model (the newest)", "evaluating: 1 of 1", "generator", "mean training sketch"):
         assert words in said.replace("\\", "/")
     assert json.loads(contents[0]["metrics.json"])["split"] == "test"
 
