@@ -1,7 +1,7 @@
 """Find the faces of a photo, and the parts of it that look like the portraits that models are trained on.
 
-OpenCV's Haar cascades of frontal faces (Viola and Jones 2001) come with OpenCV 4. The one used here finds all faces of
-CUHK and AR, and all but 44 of FS2K's 1,580 photos, where faces are as large and as high as the constants say.
+OpenCV's Haar cascades of frontal faces (Viola and Jones 2001) come with OpenCV 4. The one used here, on photos of
+full size, found all faces of CUHK and AR and all but 44 of FS2K's 1,580. The constants follow from those faces.
 """
 
 from functools import cache

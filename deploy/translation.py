@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from limner.core.config import Fit
+from limner.core.config import Fit, require
 from limner.core.images import LUMA, Uint8Image
 from limner.core.util.errors import UserError
 from limner.data_pipeline.faces import find_portraits
@@ -75,8 +75,7 @@ class Translator(Model):
         """
         if not isinstance(image, list | tuple):
             return self([image], style=style, mode=mode, face=face, paste=paste, batch_size=batch_size)[0]
-        if face not in get_args(Face):
-            raise UserError(f"face {face!r}: must be one of {', '.join(get_args(Face))}")
+        check_faces(face, paste, mode)
         results: list[Image.Image] = []
         for first in range(0, len(image), max(1, batch_size)):
             photos = [to_rgb_array(one) for one in image[first : first + batch_size]]
@@ -128,15 +127,12 @@ class Translator(Model):
             for photo, boxes in zip(photos, parts, strict=True)
         ]
         drawn = iter(translate([box.crop(photo) for photo, boxes in chosen for box in boxes]))
-        if not paste:
-            return list(drawn)
-        return [
-            drawings[0]
-            if boxes[0].width == photo.shape[1] and boxes[0].height == photo.shape[0]  # the whole photo
-            else paste_on_paper(photo.shape[:2], boxes, drawings)
-            for photo, boxes in chosen
-            for drawings in [list(islice(drawn, len(boxes)))]
-        ]
+        results = []
+        for photo, boxes in chosen:
+            drawings = list(islice(drawn, len(boxes)))
+            whole = boxes[0].height == photo.shape[0] and boxes[0].width == photo.shape[1]
+            results.append(paste_on_paper(photo.shape[:2], boxes, drawings) if paste and not whole else drawings[0])
+        return results
 
     def find_style(self, style: str | int | None) -> int | None:
         """Resolve the name or number of a style, or the default style; None for a generator without styles."""
@@ -163,6 +159,13 @@ def translate_fitted(photos: Sequence[Uint8Image], generate: Generate, size: int
     fitted = [fit_image(photo, size, fit) for photo in photos]
     outputs = generate(square for square, _ in fitted)
     return [transform.inverse(output) for output, (_, transform) in zip(outputs, fitted, strict=True)]
+
+
+def check_faces(face: str, paste: bool, mode: str) -> None:
+    """Raise UserError unless faces can be drawn and pasted so."""
+    require(face in get_args(Face), f"face {face!r}: must be one of {', '.join(get_args(Face))}")
+    require(face == "auto" or not paste, "paste: needs faces, leave out --face off, or in Python give face='auto'")
+    require(mode != "crop" or not paste, "paste: draws whole portraits, leave out --mode crop")
 
 
 def paste_on_paper(shape: tuple[int, int], boxes: Sequence[Box], drawings: Sequence[Uint8Image]) -> Uint8Image:

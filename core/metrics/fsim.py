@@ -26,13 +26,10 @@ SCHARR = np.array([[-3.0, 0.0, 3.0], [-10.0, 0.0, 10.0], [-3.0, 0.0, 3.0]]) / 16
 
 def fsim(generated: Map, real: Map) -> float:
     """Compare two grey images (H, W) with values in [0, 255] by equation 12: 1 for equal images, higher is better."""
-    (congruency, gradient), (real_congruency, real_gradient) = (
-        _maps(generated),
-        _cached_maps(real.tobytes(), real.shape),
-    )
-    similarity = _similarity(congruency, real_congruency, T_CONGRUENCY) * _similarity(
-        gradient, real_gradient, T_GRADIENT
-    )
+    congruency, gradient = _maps(generated)
+    real_congruency, real_gradient = _cached_maps(real.tobytes(), real.shape)
+    similarity = _similarity(congruency, real_congruency, T_CONGRUENCY)
+    similarity *= _similarity(gradient, real_gradient, T_GRADIENT)
     weight = np.maximum(congruency, real_congruency)
     total = float(weight.sum())
     return float((similarity * weight).sum()) / total if total else 1.0

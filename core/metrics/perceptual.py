@@ -1,8 +1,10 @@
 """Metrics of sketches that ask for strokes, where pixels forgive a blur. One is a function and a row here."""
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from limner.core.images import LUMA
 from limner.core.metrics.fsim import fsim
@@ -15,6 +17,9 @@ from limner.core.util.log import log
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from limner.core.perceptual.dists import Dists
+    from limner.core.perceptual.lpips import Lpips
+
 
 def _on_grey(metric: Callable[[Image, Image], float]) -> Callable[[Image, Image, float], float]:
     """The metric of the images' luma, on values in [0, 255]."""
@@ -25,18 +30,26 @@ def _on_grey(metric: Callable[[Image, Image], float]) -> Callable[[Image, Image,
     return compute
 
 
-def _lpips(generated: Image, real: Image, data_range: float) -> float:
-    images = (_to_tensor(image / data_range * 2.0 - 1.0) for image in (generated, real))
-    return float(_network("lpips-alex")(*images))
+def _by_network(name: str, low: float) -> Callable[[Image, Image, float], float]:
+    """The distance in features of a network, which takes values in [low, 1]."""
+
+    def compute(generated: Image, real: Image, data_range: float) -> float:
+        generated, real = (image / data_range * (1.0 - low) + low for image in (generated, real))
+        network = _network(name)
+        features = network.features(_to_tensor(generated))
+        return float(network.distance(features, _real_features(name, real.tobytes(), real.shape)))
+
+    return compute
 
 
-def _dists(generated: Image, real: Image, data_range: float) -> float:
-    images = (_to_tensor(image / data_range) for image in (generated, real))
-    return float(_network("dists")(*images))
+@lru_cache(maxsize=2)
+def _real_features(name: str, values: bytes, shape: tuple[int, ...]) -> "list[Tensor]":
+    """Features of a real image, which is compared with several."""
+    return _network(name).features(_to_tensor(np.frombuffer(values).reshape(shape)))
 
 
 @cache
-def _network(name: str) -> "Callable[[Tensor, Tensor], Tensor]":
+def _network(name: str) -> "Lpips | Dists":
     from limner.core.perceptual.dists import Dists
     from limner.core.perceptual.lpips import Lpips
 
@@ -56,7 +69,7 @@ PERCEPTUAL_METRICS = (
         3,
         "Distance in features of AlexNet, weighted to agree with people (Zhang et al. 2018): 0 for equal images, lower "
         "is better. Blurs and blank pages lose here.",
-        _lpips,
+        _by_network("lpips-alex", -1.0),
         weights=("lpips-alex",),
     ),
     PairMetric(
@@ -64,8 +77,8 @@ PERCEPTUAL_METRICS = (
         "DISTS",
         3,
         "Distance of structure and texture in features of VGG16 (Ding et al. 2020): 0 for equal images, lower is "
-        "better. Forgives a stroke that lies beside the real one.",
-        _dists,
+        "better. Forgives a stroke that lies next to the real one.",
+        _by_network("dists", 0.0),
         weights=("lpips-vgg", "dists"),
         default=False,
     ),

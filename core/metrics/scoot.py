@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 LEVELS = 6
-"""Grey levels that are told apart."""
+"""Grey levels that are distinguished."""
 BLOCKS = 4
 """Blocks along each side, whose textures are compared one by one."""
 OFFSETS = ((0, 1), (-1, 1), (-1, 0), (-1, -1))

@@ -1,5 +1,7 @@
 """DISTS (Ding et al. 2020, arXiv:2004.07728): structure and texture in features of VGG16, tolerant of resampling."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -58,10 +60,10 @@ class Dists(nn.Module):
         pooled = F.conv2d(x.square(), self.window.expand(channels, 1, 3, 3), stride=2, padding=1, groups=channels)
         return (pooled + 1e-12).sqrt()
 
-    def forward(self, images: Tensor, reference: Tensor) -> Tensor:
-        """Compare images (N, 3, H, W) in [0, 1] pair by pair by equation 7: (N,) fp32, 0 for equal ones."""
+    def distance(self, features: Sequence[Tensor], reference: Sequence[Tensor]) -> Tensor:
+        """Compare features of two batches of images by equation 7: (N,) fp32."""
         similar = []
-        for ours, theirs in zip(self.features(images), self.features(reference), strict=True):
+        for ours, theirs in zip(features, reference, strict=True):
             mean, real_mean = ours.mean(dim=(2, 3)), theirs.mean(dim=(2, 3))
             var, real_var = ours.var(dim=(2, 3), correction=0), theirs.var(dim=(2, 3), correction=0)
             covariance = (ours * theirs).mean(dim=(2, 3)) - mean * real_mean
@@ -71,3 +73,7 @@ class Dists(nn.Module):
         texture, structure = (torch.cat(parts, dim=1) for parts in zip(*similar, strict=True))
         found: Tensor = 1.0 - (texture * self.alpha + structure * self.beta).sum(dim=1)
         return found
+
+    def forward(self, images: Tensor, reference: Tensor) -> Tensor:
+        """Compare images (N, 3, H, W) in [0, 1] pair by pair: (N,) fp32, 0 for equal ones."""
+        return self.distance(self.features(images), self.features(reference))

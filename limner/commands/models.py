@@ -36,34 +36,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def list_models() -> Iterator[tuple[str, ...]]:
     """A row of text for each, the shipped model first; what cannot be read has its reason in place of the task."""
     if SHIPPED.is_dir():
-        yield SHIPPED.name, "shipped", *_describe_bundle(SHIPPED), str(SHIPPED)
+        yield SHIPPED.name, "shipped", *_describe(SHIPPED), str(SHIPPED)
     for directory in sorted(path.parent for path in MODELS.glob(f"*/{CONFIG}")):
         if not (SHIPPED.is_dir() and directory.samefile(SHIPPED)):  # in a checkout it lies there too
-            yield directory.name, "model", *_describe_bundle(directory), str(directory)
+            yield directory.name, "model", *_describe(directory), str(directory)
     for directory in sorted(path.parent for path in RUNS.glob(f"*/{MODEL}/{CONFIG}")):
-        yield directory.parent.name, "run", *_describe_bundle(directory), str(directory.parent)
+        yield directory.parent.name, "run", *_describe(directory), str(directory.parent)
     for directory in sorted(path.parent for path in ENGINES.glob(f"*/{MANIFEST}")):
-        yield directory.name, "engine", *_describe_engine(directory), str(directory)
+        yield directory.name, "engine", *_describe(directory), str(directory)
 
 
-def _describe_bundle(directory: Path) -> tuple[str, str, str, str]:
+def _describe(directory: Path) -> tuple[str, str, str, str]:
     from limner.core.bundle import load_bundle_config  # torch: only after the help
-
-    try:
-        config = load_bundle_config(directory)
-    except UserError as error:
-        return str(error), "", "", _megabytes(directory)
-    return config.task, str(config.image_size), ", ".join(config.styles), _megabytes(directory)
-
-
-def _describe_engine(directory: Path) -> tuple[str, str, str, str]:
     from limner.deploy.manifest import read_manifest
 
     try:
-        source = read_manifest(directory).source
+        is_engine = (directory / MANIFEST).is_file()
+        found = read_manifest(directory).source if is_engine else load_bundle_config(directory)
     except UserError as error:
         return str(error), "", "", _megabytes(directory)
-    return source.task, str(source.image_size), ", ".join(source.styles), _megabytes(directory)
+    return found.task, str(found.image_size), ", ".join(found.styles), _megabytes(directory)
 
 
 def _megabytes(directory: Path) -> str:

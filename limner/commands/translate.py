@@ -19,7 +19,7 @@ from limner.core.util.text import count_of
 from limner.data_pipeline.faces import find_portraits
 from limner.data_pipeline.images import Box, ImageError, read_image
 from limner.deploy.load import load
-from limner.deploy.translation import Face, Mode, Translator
+from limner.deploy.translation import Face, Mode, Translator, check_faces
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 """Files of a folder that are taken for images."""
@@ -65,8 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(Options, arguments, prog="limner translate")
     require(options.batch_size >= 1, f"batch-size {options.batch_size}: must be at least 1")
     require(bool(options.photos), "no photo given: name image files or folders")
-    require(options.face == "auto" or not options.paste, "paste: needs faces, leave out --face off")
-    require(options.mode != "crop" or not options.paste, "paste: draws whole portraits, leave out --mode crop")
+    check_faces(options.face, options.paste, options.mode)
     photos = plan_output(find_images(options.photos), options)
     failures: list[str] = []
     with load(find_model(options.model, "photo")) as translator:

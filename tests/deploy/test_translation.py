@@ -203,3 +203,12 @@ def test_a_face_is_drawn_alone_if_asked_for() -> None:
     assert translator([photo], face="auto", paste=True)[0].size == (512, 512)
     with pytest.raises(UserError, match="face 'all': must be one of auto, off"):
         translator(photo, face="all")  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"), [({}, "give face='auto'"), ({"mode": "crop"}, "leave out --mode crop")]
+)
+def test_what_cannot_be_pasted_is_refused(options: dict[str, Any], message: str) -> None:
+    face = "auto" if options else "off"
+    with pytest.raises(UserError, match=message):
+        darkener()(astronaut(), face=face, paste=True, **options)

@@ -21,7 +21,7 @@ from limner.core.networks.generators import GENERATORS, GeneratorKind
 from limner.core.signature import Port, Signature
 from limner.core.spec import RunSpec
 from limner.core.tasks import TASKS
-from limner.core.tasks.pix2pix.metrics import PAIR_METRICS
+from limner.core.tasks.pix2pix.metrics import VALIDATION_METRICS
 from limner.core.tasks.pix2pix.validation import PairValidator
 from limner.core.tasks.task import DataFacts, Preset, Validation, ValidationPlan
 from limner.core.training.checkpoint import load_newest
@@ -106,7 +106,7 @@ class ToyTask:
     config = ToyConfig
     presets: Mapping[str, Preset] = {"demo": Preset(ToyConfig(image_size=64, epochs=2), "A test.")}
     paired = True
-    metrics = PAIR_METRICS
+    metrics = VALIDATION_METRICS
 
     def label(self, config: ToyConfig) -> None:
         return None

@@ -18,7 +18,7 @@ from limner.core.config import CadenceConfig, LaunchConfig, OptimizerConfig
 from limner.core.networks.config import PatchGANConfig, UNetConfig
 from limner.core.spec import RunSpec
 from limner.core.tasks.pix2pix import Pix2PixTask
-from limner.core.tasks.pix2pix.metrics import PAIR_METRICS
+from limner.core.tasks.pix2pix.metrics import VALIDATION_METRICS
 from limner.core.tasks.pix2pix.validation import PairValidator
 from limner.core.training.checkpoint import MANIFEST, STATE, list_checkpoints
 from limner.core.util.errors import LimnerError, UserError
@@ -151,9 +151,9 @@ def test_the_best_by_the_metric_is_kept_besides_the_newest(
         value = {11: 0.3, 22: 0.1, 33: 0.4, 44: 0.2, 55: 0.2}[seen_images]
         return {"validation/l1": value, "sharpness": value}
 
-    metrics = {**PAIR_METRICS, "sharpness": replace(PAIR_METRICS["validation/l1"], better="higher")}
+    metrics = {**VALIDATION_METRICS, "sharpness": replace(VALIDATION_METRICS["validation/l1"], better="higher")}
     for owner in (Pix2PixTask, limner.core.tasks.pix2pix):
-        monkeypatch.setattr(owner, "metrics" if owner is Pix2PixTask else "PAIR_METRICS", metrics)
+        monkeypatch.setattr(owner, "metrics" if owner is Pix2PixTask else "VALIDATION_METRICS", metrics)
     monkeypatch.setattr(PairValidator, "evaluate", measure)
     spec = make_spec("run", epochs=5, keep_best=keep_best, cadence=CadenceConfig(keep_checkpoints=1))
     train(spec)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from limner.core.config import require
 from limner.core.runs import find_model
 from limner.core.tasks.pix2pix.config import PRESETS, Pix2PixConfig
-from limner.core.tasks.pix2pix.metrics import PAIR_METRICS
+from limner.core.tasks.pix2pix.metrics import VALIDATION_METRICS
 from limner.core.tasks.task import DataFacts, Validation, ValidationPlan
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Pix2PixTask:
     config = Pix2PixConfig
     presets = PRESETS
     paired = True
-    metrics = PAIR_METRICS
+    metrics = VALIDATION_METRICS
 
     def label(self, config: Pix2PixConfig) -> None:
         """The dataset's own styles."""
@@ -42,7 +42,7 @@ class Pix2PixTask:
         if config.keep_best:
             import torch
 
-            PAIR_METRICS[config.keep_best].open(torch.device("cpu"))
+            VALIDATION_METRICS[config.keep_best].open(torch.device("cpu"))
         if config.lpips_weight:
             from limner.core.perceptual.weights import load_weights
 

@@ -17,7 +17,7 @@ Measure: TypeAlias = "Callable[[Tensor, Tensor], Tensor]"
 
 
 @dataclass(frozen=True)
-class PairMetric(Metric):
+class ValidationMetric(Metric):
     """A metric of a generated image against the real one."""
 
     open: Callable[[torch.device], Measure]
@@ -44,8 +44,8 @@ def _open_lpips(device: torch.device) -> Measure:
     return measure
 
 
-PAIR_METRICS = {
-    "validation/l1": PairMetric("lower", _open_l1),
-    "validation/lpips-alex": PairMetric("lower", _open_lpips),
+VALIDATION_METRICS = {
+    "validation/l1": ValidationMetric("lower", _open_l1),
+    "validation/lpips-alex": ValidationMetric("lower", _open_lpips),
 }
 """By the names that are logged."""

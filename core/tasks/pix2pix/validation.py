@@ -10,7 +10,7 @@ from limner.core.batch import Batch, to_images
 from limner.core.config import require
 from limner.core.image_grid import comparison_grid
 from limner.core.images import Uint8Image
-from limner.core.tasks.pix2pix.metrics import PAIR_METRICS, Measure
+from limner.core.tasks.pix2pix.metrics import VALIDATION_METRICS, Measure
 from limner.core.tasks.task import Validation
 from limner.core.tasks.validation import run_generator
 from limner.core.util.errors import UserError
@@ -63,7 +63,7 @@ class PairValidator:
     def _measures(self) -> dict[str, Measure]:
         """The metrics that this machine can compute; the others are left out with a line, or refused if needed."""
         measures = {}
-        for name, metric in PAIR_METRICS.items():
+        for name, metric in VALIDATION_METRICS.items():
             try:
                 measures[name] = metric.open(self._device)
             except UserError as error:
